@@ -1,0 +1,32 @@
+# docker build -t smtpbridge .
+# docker run -p 2525:2525 -v ./etc:/etc/smtpbridge:ro -v smtpbridge:/var/lib/smtpbridge smtpbridge
+#
+# Inside a container the listener has to be on 0.0.0.0 ("tcp:2525"), so its `allow` must name the senders' networks or
+# `auth` must be on: smtpbridge does not start as an open relay.
+
+FROM python:3.12-slim AS build
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY smtpbridge smtpbridge
+COPY twisted twisted
+# The extra is there because `on_inline_css = "map"` is the default and an image cannot be added to.
+RUN python -m pip wheel --no-cache-dir --wheel-dir /wheels ".[css]" \
+ && python -m venv /opt/smtpbridge \
+ && /opt/smtpbridge/bin/pip install --no-cache-dir --no-index --find-links /wheels "smtpbridge[css]"
+# Twisted would write its plugin cache at the first start, and the user below may not.
+RUN rm -f /opt/smtpbridge/lib/python*/site-packages/twisted/plugins/dropin.cache \
+ && /opt/smtpbridge/bin/python -c "from twisted.plugin import IPlugin, getPlugins; list(getPlugins(IPlugin))" \
+ && ls /opt/smtpbridge/lib/python*/site-packages/twisted/plugins/dropin.cache
+
+FROM python:3.12-slim
+RUN useradd --system --uid 2525 --home-dir /var/lib/smtpbridge --shell /usr/sbin/nologin smtpbridge \
+ && install -d -o smtpbridge -g smtpbridge -m 0700 /var/lib/smtpbridge
+COPY --from=build /opt/smtpbridge /opt/smtpbridge
+ENV PATH=/opt/smtpbridge/bin:$PATH PYTHONUNBUFFERED=1
+USER smtpbridge
+WORKDIR /var/lib/smtpbridge
+VOLUME /var/lib/smtpbridge
+EXPOSE 2525
+# twistd ends its sessions on SIGTERM and then leaves.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["twistd", "-n", "--pidfile=", "smtpbridge", "--config", "/etc/smtpbridge/smtpbridge.toml"]
