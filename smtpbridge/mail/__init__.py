@@ -1,0 +1,1 @@
+"""What a message is: header block, addresses, envelope.  Pure; knows neither SMTP nor a provider."""

@@ -1,0 +1,110 @@
+"""
+A header block as raw fields: order, case and folding kept.
+
+Theory of operation
+-------------------
+
+The block is cut once, at every line end that no white space follows: a line
+that begins with white space belongs to the field before it (RFC 5322, 2.2.3).
+One regular expression does it, because joining lines one by one would cost the
+square of a field's length.  Each field keeps its octets, line ends included,
+and beside them stands its name in lower case, so a question about a name is a
+comparison and a field that nobody asks about leaves byte for byte as it came.
+
+A line that cannot begin a field (no colon, or a character that a name cannot
+hold) keeps its place under the empty name: it is somebody's content.  Only a
+block whose first line is such a line holds no fields at all; `split` then
+gives everything to the body, as Postfix does.
+
+What must not be known here: what any field means.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+# RFC 5322, 3.6.8: printable ASCII but the colon; 4.5.3 (obsolete syntax) lets white space stand before the colon.
+_NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
+# RFC 5322, 2.2.3: a line end before white space is a fold, inside a field.
+_FIELD_END = re.compile(rb"\r\n(?![ \t])")
+_EMPTY_LINES = re.compile(rb"\A(?:\r\n)+|(?<=\r\n)(?:\r\n)+")
+# What a mailbox file writes above a message; some senders leave it on top of the header.
+_MBOX_LINE = re.compile(rb">?From ")
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderBlock:
+    """
+    The fields of one message.
+
+    `names` and `fields` run side by side: the name in lower case (empty for a line that is no field), and the
+    field's octets with every line end, the last included.
+    """
+
+    names: tuple[bytes, ...]
+    fields: tuple[bytes, ...]
+
+    @classmethod
+    def parse(cls, octets: bytes) -> "HeaderBlock":
+        """Read a block of CRLF lines without the empty line that ends it; never fails."""
+        if b"\r\n\r\n" in octets or octets.startswith(b"\r\n"):
+            # An empty line inside would end the header for whoever reads it next.
+            octets = _EMPTY_LINES.sub(b"", octets)
+        names: list[bytes] = []
+        fields: list[bytes] = []
+        for field in _FIELD_END.split(octets):
+            if field:
+                match = _NAME.match(field)
+                names.append(match[1].lower() if match else b"")
+                fields.append(field + b"\r\n")
+        return cls(tuple(names), tuple(fields))
+
+    def __contains__(self, name: bytes) -> bool:
+        """Tell whether a field of that lower-case name is there."""
+        return name in self.names
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Return the raw values of the fields of that lower-case name: folds kept, colon and last line end gone."""
+        if name not in self.names:
+            return []
+        return [field.split(b":", 1)[1][:-2] for found, field in self if found == name]
+
+    def count(self, name: bytes) -> int:
+        """Return how many fields have that lower-case name."""
+        return self.names.count(name)
+
+    def without(self, gone: Iterable[bytes]) -> "HeaderBlock":
+        """Return the block less the fields of these lower-case names."""
+        unwanted = frozenset(gone)
+        kept = [(name, field) for name, field in self if name not in unwanted]
+        return HeaderBlock(tuple(name for name, _ in kept), tuple(field for _, field in kept))
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        """Go over (name in lower case, octets of the field)."""
+        return zip(self.names, self.fields, strict=True)
+
+    def octets(self) -> bytes:
+        """Return the block as it goes on the wire, without the empty line that ends it."""
+        return b"".join(self.fields)
+
+
+def unfold(value: bytes) -> bytes:
+    """Return a field's value as one line, blanks around it gone (RFC 5322, 2.2.3: only the line ends go)."""
+    return value.replace(b"\r\n", b"").strip(b" \t")
+
+
+def end_of_header(octets: bytes) -> tuple[int, int]:
+    """
+    Return (length of the header block, start of the body) for content in CRLF lines.
+
+    The body starts behind the empty line.  Content without one is all header; content that begins with an empty
+    line, or with a line that is no field, has none and is all body.
+    """
+    if octets.startswith(b"\r\n"):
+        return 0, 2
+    if octets and not _NAME.match(octets) and not _MBOX_LINE.match(octets):
+        return 0, 0
+    at = octets.find(b"\r\n\r\n")
+    if at < 0:
+        return len(octets), len(octets)
+    return at + 2, at + 4
