@@ -1,0 +1,1 @@
+"""The two providers' dialects and the translation between them.  Pure functions over values."""

@@ -1,0 +1,80 @@
+"""
+What a sender asks for beside the mail itself, in no provider's words.
+
+`sparkpost` reads these values out of `X-MSYS-API`; `infobip` writes them as
+`X-IB-*` fields.  Another source or target is one more module: this one names
+neither.  `None` means that the sender said nothing, so a default applies.
+
+JSON keeps its types: text, `bool`, `None`, `list`, `dict` in the order of
+writing, and `Number`, which is the number exactly as it was written (big
+integers and exponents survive).
+"""
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+
+class Number(str):
+    """A JSON number as the sender spelled it, for instance `1e400` or `007`."""
+
+    __slots__ = ()
+
+
+Json: TypeAlias = "str | Number | bool | list[Json] | dict[str, Json] | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """An address that passed the gate of `mail.addresses`, and the decoded display name (empty: none)."""
+
+    address: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something to tell: `kind` is a fixed word to count by, `text` says it to a person, printable and bounded."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instructions:
+    """One message's wishes.  An empty tuple of tags or an empty metadata object was given as empty."""
+
+    campaign: str | None = None
+    metadata: dict[str, Json] | None = None
+    tags: tuple[str, ...] | None = None
+    cc: tuple[Mailbox, ...] = ()
+    bcc: tuple[Mailbox, ...] = ()
+    archive: tuple[Mailbox, ...] = ()
+    open_tracking: bool | None = None
+    click_tracking: bool | None = None
+    transactional: bool | None = None
+    skip_suppression: bool | None = None
+    inline_css: bool | None = None
+    ip_pool: str | None = None
+    dkim_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """
+    Nobody gets the message, and the sender is told why.
+
+    `code` and `enhanced` are those of the SMTP reply (RFC 5321, 4.2; RFC 3463); `text` is printable ASCII.
+    """
+
+    text: str
+    code: int = 550
+    enhanced: str = "5.6.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Instructions as read: `warnings` are for the sender's operator to mend, `notes` are for the log only."""
+
+    instructions: Instructions
+    warnings: tuple[Remark, ...] = ()
+    notes: tuple[Remark, ...] = field(default=())

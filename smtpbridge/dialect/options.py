@@ -1,0 +1,86 @@
+"""
+Judge the wishes that Infobip has no header for.
+
+How it works: a pool of addresses and a subaccount choose an upstream, if the
+operator named one for them; the other options have no counterpart at all.
+What cannot be granted is a warning or a refusal, as the policy says, and never
+silence.  Where pool and subaccount both lead to an upstream, the pool wins:
+the message said it, the login only implied it.
+
+What must not be known here: how a header is written.
+"""
+
+from dataclasses import dataclass
+
+from smtpbridge.dialect.infobip import Account
+from smtpbridge.dialect.instructions import Instructions, Refusal, Remark
+from smtpbridge.dialect.policy import Policy, Subaccount, Unsupported
+
+# SparkPost reserves this name, in any case, for the pool and the key that are used anyway.
+_DEFAULT = "default"
+_MOST_SHOWN = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Where the message goes, and what it does not get."""
+
+    account: Account
+    warnings: tuple[Remark, ...] = ()
+
+
+def judge(wishes: Instructions, policy: Policy, subaccount: str) -> Judgement | Refusal:
+    """Return the account to send through, or the refusal of an option that the policy does not let pass."""
+    warnings: list[Remark] = []
+    for lack, stance in _lacks(wishes, policy):
+        if stance is Unsupported.REFUSE:
+            return Refusal(lack.text)
+        warnings.append(lack)
+    booked = policy.subaccounts.get(subaccount) if subaccount else None
+    if subaccount and booked is None:
+        warnings.append(Remark("subaccount", f"subaccount {_shown(subaccount)} is not configured: defaults are used"))
+    booked = booked or Subaccount()
+    upstream = _pool_upstream(wishes, policy) or booked.upstream or policy.default_upstream
+    return Judgement(Account(upstream, booked.entity_id, booked.application_id), tuple(warnings))
+
+
+def _lacks(wishes: Instructions, policy: Policy) -> list[tuple[Remark, Unsupported]]:
+    """Return what cannot be granted, and the policy for it."""
+    lacks: list[tuple[Remark, Unsupported]] = []
+    pool, dkim_key = _named(wishes.ip_pool), _named(wishes.dkim_key)
+    if pool and not _pool_upstream(wishes, policy):
+        text = f"X-MSYS-API 'ip_pool' {_shown(pool)} leads to no upstream here"
+        lacks.append((Remark("ip-pool", text), policy.on_ip_pool))
+    if wishes.inline_css:
+        # The body is opaque to this version, so "map" cannot be honoured yet, and says so.
+        text = "X-MSYS-API 'inline_css' is not supported: CSS was not inlined"
+        lacks.append((Remark("inline-css", text), policy.on_inline_css))
+    if wishes.skip_suppression:
+        text = "X-MSYS-API 'skip_suppression' has no counterpart: suppressed recipients stay suppressed"
+        lacks.append((Remark("skip-suppression", text), policy.on_skip_suppression))
+    if dkim_key:
+        text = f"X-MSYS-API 'dkim_key' {_shown(dkim_key)} has no counterpart: the provider picks its key"
+        lacks.append((Remark("dkim-key", text), policy.on_dkim_key))
+    return lacks
+
+
+def _named(text: str | None) -> str:
+    """Return the name of the pool or key; nothing where it is the one that is used anyway."""
+    return "" if text is None or text.lower() == _DEFAULT else text
+
+
+def _pool_upstream(wishes: Instructions, policy: Policy) -> str:
+    """Return the upstream for the pool; SparkPost compares the names of pools without case."""
+    if not wishes.ip_pool:
+        return ""
+    named = policy.ip_pools.get(wishes.ip_pool)
+    if named is not None:
+        return named
+    wanted = wishes.ip_pool.lower()
+    return next((upstream for pool, upstream in policy.ip_pools.items() if pool.lower() == wanted), "")
+
+
+def _shown(text: str) -> str:
+    """Return the text in quotes, in printable ASCII and bounded."""
+    shown = ascii(text[:_MOST_SHOWN])
+    return shown if len(text) <= _MOST_SHOWN and len(shown) <= 2 * _MOST_SHOWN else shown[:_MOST_SHOWN] + "..."

@@ -1,0 +1,224 @@
+"""
+Read `X-MSYS-API` as SparkPost does, from raw field values to `Instructions`.
+
+Theory of operation
+-------------------
+
+Libraries fold, encode and break this header in many ways, so reading is a
+ladder, and the first rung that holds counts:
+
+1. The value is unfolded: a line end and all white space after it are one space.
+2. Encoded words are decoded over the whole value; other octets are UTF-8.
+3. The text is strict JSON; or it is when its words are left alone, and they
+   are decoded inside the strings; or it is JSON by the lenient grammar.
+4. Types and limits are checked, addresses go through their gate.
+
+When a folded value falls off the ladder because of its JSON or of an address,
+a break in the middle of a token may be the reason, and it climbs once more
+with its folds joined by nothing.  Whoever comes up by the lenient grammar or
+by joined folds is warned about.
+
+Whatever the octets, the answer is a `Reading` or a `Refusal`.  What must not be
+known here: what the other provider makes of it, and what the operator prefers.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from smtpbridge.dialect.instructions import Instructions, Json, Number, Reading, Refusal, Remark
+from smtpbridge.dialect.jsontext import BadJson, read_lenient, read_strict, write
+from smtpbridge.dialect.recipients import read_copies
+from smtpbridge.dialect.typed import CONTROL, Refused, array, boolean, json_object, quoted, string
+from smtpbridge.mail import words
+
+MOST_OCTETS = 1 << 20
+MOST_CAMPAIGN_OCTETS = 64  # SparkPost counts octets of UTF-8
+MOST_TAGS = 10  # SparkPost keeps ten for a recipient and ignores the rest
+
+_FOLD = re.compile(rb"\r\n[ \t\r\n]*")
+_PARSE_ERROR = "JSON parsing error in X-MSYS-API"
+_JOINED = Remark(
+    "joined-folds",
+    "X-MSYS-API is folded in the middle of a token; its lines were joined without a space",
+)
+
+_FIELDS = frozenset({"campaign_id", "metadata", "tags", "cc", "bcc", "archive", "options"})
+_SWITCHES = ("open_tracking", "click_tracking", "transactional", "skip_suppression", "inline_css")
+_OPTIONS = frozenset({*_SWITCHES, "ip_pool", "dkim_key"})
+_IGNORED_FIELDS = frozenset({"substitution_data"})  # SparkPost ignores it over SMTP as well
+_IGNORED_OPTIONS = frozenset({"sandbox", "smart_send"})  # once SparkPost's; senders go on sending them
+_MOST_NAMED = 5
+
+_T = TypeVar("_T")
+
+
+def read(values: Sequence[bytes]) -> Reading | Refusal:
+    """
+    Return what the X-MSYS-API fields of the top-level header ask for.
+
+    `values` are raw: folds in, the last line end gone.  No field and an empty one ask for nothing.
+    """
+    if any(len(value) > MOST_OCTETS for value in values):
+        return Refusal(f"X-MSYS-API is limited to {MOST_OCTETS} bytes")
+    value = values[0] if len(values) == 1 else _the_one(values)
+    return _read_one(value) if isinstance(value, bytes) else value
+
+
+def _the_one(values: Sequence[bytes]) -> bytes | Refusal:
+    """Return the only value that says something: equal ones count once, empty ones do not count."""
+    said: dict[str | bytes, bytes] = {}
+    for value in dict.fromkeys(values):
+        unfolded = _FOLD.sub(b" ", value)
+        try:
+            meaning: str | bytes = words.decode(unfolded).strip()
+        except words.NotUtf8:
+            meaning = unfolded.strip()
+        if meaning not in ("", "null"):
+            said.setdefault(meaning, value)
+    if len(said) > 1:
+        return Refusal(f"X-MSYS-API is there {len(said)} times with different values")
+    return next(iter(said.values()), b"")
+
+
+def _read_one(value: bytes) -> Reading | Refusal:
+    try:
+        return _climb(_FOLD.sub(b" ", value))
+    except Refused as first:
+        if first.mendable and b"\r\n" in value:
+            try:
+                mended = _climb(_FOLD.sub(b"", value))
+            except Refused:
+                pass
+            else:
+                return replace(mended, warnings=(_JOINED, *mended.warnings))
+        return first.refusal
+
+
+def _climb(value: bytes) -> Reading:
+    """Do steps 2 to 4 to a value on one line; raise `Refused`."""
+    warnings: list[Remark] = []
+    notes: list[Remark] = []
+    try:
+        document = _parse(value, warnings, notes)
+    except words.NotUtf8 as error:
+        text = f"{_PARSE_ERROR}: not UTF-8 at byte {error.offset + 1}"
+        raise Refused(Refusal(text), mendable=True) from error
+    except BadJson as error:
+        text = f"{_PARSE_ERROR}: {error.reason} at character {error.position + 1}"
+        raise Refused(Refusal(text), mendable=True) from error
+    instructions = _interpret(document, warnings, notes)
+    return Reading(instructions, tuple(warnings), tuple(notes))
+
+
+def _parse(value: bytes, warnings: list[Remark], notes: list[Remark]) -> Json:
+    text = words.decode(value)
+    try:
+        return read_strict(text)
+    except BadJson as error:
+        if not text.strip():
+            return None
+        strictly = error
+    if b"=?" in value:
+        try:
+            document = _decode_strings(read_strict(value.decode("utf-8")))
+        except BadJson:
+            pass
+        else:
+            notes.append(Remark("words-in-strings", "X-MSYS-API holds encoded words inside of its JSON strings"))
+            return document
+    document = read_lenient(text)
+    where = f"character {strictly.position + 1}"
+    warnings.append(Remark("lenient-json", f"X-MSYS-API is not strict JSON ({where}); it was read leniently"))
+    return document
+
+
+def _decode_strings(value: Json) -> Json:
+    match value:
+        case str() if not isinstance(value, Number):
+            return words.decode_text(value)
+        case list():
+            return [_decode_strings(entry) for entry in value]
+        case dict():
+            return {words.decode_text(name): _decode_strings(member) for name, member in value.items()}
+        case _:
+            return value
+
+
+def _interpret(document: Json, warnings: list[Remark], notes: list[Remark]) -> Instructions:
+    if document is None:
+        return Instructions()
+    if not isinstance(document, dict):
+        raise Refused(Refusal("X-MSYS-API must be of type 'json object'"))
+    _note_ignored(document, _FIELDS, _IGNORED_FIELDS, "field", notes)
+    campaign = _campaign(document.get("campaign_id"))
+    metadata = json_object(document.get("metadata"), "metadata")
+    tags = _tags(document.get("tags"), notes)
+    options = json_object(document.get("options"), "options") or {}
+    _note_ignored(options, _OPTIONS, _IGNORED_OPTIONS, "option", notes)
+    opens, clicks, transactional, skip_suppression, inline_css = _each(options, _SWITCHES, boolean)
+    ip_pool, dkim_key = _each(options, ("ip_pool", "dkim_key"), string)
+    # Last, because a wrong address is the one fault here that unfolding anew may mend.
+    copies = read_copies(document, warnings)
+    return Instructions(
+        campaign=campaign,
+        metadata=metadata,
+        tags=tags,
+        cc=copies.cc,
+        bcc=copies.bcc,
+        archive=copies.archive,
+        open_tracking=opens,
+        click_tracking=clicks,
+        transactional=transactional,
+        skip_suppression=skip_suppression,
+        inline_css=inline_css,
+        ip_pool=ip_pool,
+        dkim_key=dkim_key,
+    )
+
+
+def _each(options: dict[str, Json], names: Iterable[str], take: Callable[[Json, str], _T]) -> list[_T]:
+    return [take(options.get(name), name) for name in names]
+
+
+def _campaign(value: Json) -> str | None:
+    campaign = string(value, "campaign_id")
+    if campaign is None:
+        return None
+    if len(campaign.encode("utf-8", "surrogatepass")) > MOST_CAMPAIGN_OCTETS:
+        raise Refused(Refusal(f"smtpapi_campaign_id context is limited to {MOST_CAMPAIGN_OCTETS} bytes"))
+    if CONTROL.search(campaign):
+        raise Refused(Refusal("X-MSYS-API 'campaign_id' must not hold control characters"))
+    return campaign
+
+
+def _tags(value: Json, notes: list[Remark]) -> tuple[str, ...] | None:
+    entries = array(value, "tags")
+    if entries is None:
+        return None
+    tags = [_tag(entry) for entry in entries if entry is not None]
+    if len(tags) > MOST_TAGS:
+        text = f"X-MSYS-API 'tags' holds {len(tags)} tags; those after the first {MOST_TAGS} were dropped"
+        notes.append(Remark("tags-dropped", text))
+    return tuple(tags[:MOST_TAGS])
+
+
+def _tag(entry: Json) -> str:
+    if isinstance(entry, (list, dict)):
+        raise Refused(Refusal("X-MSYS-API 'tags' must be of type 'json array' of 'json string'"))
+    # A number is its own JSON text.
+    return str(entry) if isinstance(entry, str) else write(entry)
+
+
+def _note_ignored(
+    members: dict[str, Json], known: frozenset[str], ignored: frozenset[str], what: str, notes: list[Remark]
+) -> None:
+    unread = members.keys() - known
+    if not unread:
+        return
+    for kind, names in ((f"ignored-{what}", unread & ignored), (f"unknown-{what}", unread - ignored)):
+        if names:
+            shown = ", ".join(quoted(name) for name in sorted(names)[:_MOST_NAMED])
+            more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+            notes.append(Remark(kind, f"X-MSYS-API: {what} {shown}{more} ignored"))

@@ -1,0 +1,130 @@
+"""
+Turn one message that was meant for SparkPost into what is to be sent to Infobip.  Pure: values in, values out.
+
+Theory of operation
+-------------------
+
+`translate` reads the wishes out of `X-MSYS-API`, lets `options` choose the
+account, `copies` share the recipients out, `sender` choose the reverse-path
+and `infobip` write the new fields.  Here the parts are put together.
+
+The header is gone through once.  What every transaction has in common is
+joined into two pieces of octets, what stands above the place of the first
+`X-MSYS-API` and what stands below it; between them goes what only one
+transaction has (its `Bcc`, its `List-Unsubscribe`).  All other fields leave
+byte for byte as they came.
+
+A line in the header that is no field ends the header for many readers, so new
+fields are put above it.  The line that a mailbox file writes on top of a
+message is dropped, because `Received` goes above everything.
+
+What must not be known here: JSON, the body, sockets, the clock.
+"""
+
+import re
+from dataclasses import dataclass
+
+from smtpbridge.dialect import infobip, sparkpost
+from smtpbridge.dialect.copies import Sharing, share_out
+from smtpbridge.dialect.copy_fields import bcc_field, with_cc
+from smtpbridge.dialect.instructions import Instructions, Refusal, Remark
+from smtpbridge.dialect.options import judge
+from smtpbridge.dialect.plan import Plan, Transaction
+from smtpbridge.dialect.policy import Policy
+from smtpbridge.dialect.sender import envelope_sender
+from smtpbridge.dialect.unsubscribe import unsubscribe_fields
+from smtpbridge.mail import trace as trace_fields
+from smtpbridge.mail.headers import HeaderBlock
+from smtpbridge.mail.message import Envelope
+from smtpbridge.mail.trace import Trace
+
+# RFC 5321, 6.3: more hops than any real way has mean a loop.
+_MOST_HOPS = 50
+_API = b"x-msys-api"
+_NEVER_LEAVE = frozenset((b"bcc", b"resent-bcc", b"x-binding"))
+_MAILBOX_LINE = re.compile(rb">?From ")
+_NO_UNSUBSCRIBE = Remark(
+    "list-unsubscribe",
+    "List-Unsubscribe was left out: its template names the recipient and there are several, or it fits no line",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """The octets of the header above and below the place for what is one transaction's own."""
+
+    above: bytes
+    below: bytes
+
+
+def translate(
+    envelope: Envelope, header: HeaderBlock, trace: Trace, policy: Policy, subaccount: str = ""
+) -> Plan | Refusal:
+    """Return what is to be sent for the message, or the reply that refuses it; never fails."""
+    if header.count(b"received") > _MOST_HOPS:
+        return Refusal(f"More than {_MOST_HOPS} Received fields: the message is in a loop", 554, "5.4.6")
+    reading = sparkpost.read(header.values(_API))
+    if isinstance(reading, Refusal):
+        return reading
+    wishes = reading.instructions
+    judgement = judge(wishes, policy, subaccount)
+    if isinstance(judgement, Refusal):
+        return judgement
+    own = frozenset([name for name in header.names if name.startswith(b"x-ib-")])
+    fields = infobip.write(wishes, policy, judgement.account, own)
+    sharing = share_out(envelope.recipients, wishes, policy.bcc)
+    sender = envelope_sender(envelope.sender, header, policy.envelope_from)
+    template = _template(wishes, header, policy)
+    frame = _frame(with_cc(header, wishes.cc) if wishes.cc else header, trace, fields.octets)
+    unsubscribe = [unsubscribe_fields(template, lot.recipients) if template else b"" for lot in sharing.lots]
+    transactions = tuple(
+        Transaction(
+            judgement.account.upstream,
+            Envelope(sender, lot.recipients),
+            b"%b%b%b%b" % (frame.above, bcc_field(lot.bcc) if lot.bcc else b"", link, frame.below),
+        )
+        for lot, link in zip(sharing.lots, unsubscribe, strict=True)
+    )
+    warnings = reading.warnings + judgement.warnings + fields.warnings
+    if template and not all(unsubscribe):
+        warnings += (_NO_UNSUBSCRIBE,)
+    return Plan(transactions, warnings, reading.notes + _notes(envelope.sender, sender, sharing))
+
+
+def _frame(header: HeaderBlock, trace: Trace, fields: bytes) -> _Frame:
+    """Return the header as it leaves, open at the place of the first X-MSYS-API, else of the first broken line."""
+    kept = [trace_fields.received(trace)]
+    if b"message-id" not in header:
+        kept.append(trace_fields.message_id(trace))
+    if b"date" not in header:
+        kept.append(trace_fields.date(trace))
+    place = 0
+    for name, field in header:
+        if name in _NEVER_LEAVE or name.startswith(b"x-msys-"):
+            if not place and name == _API:
+                place = len(kept)
+            continue
+        if not name and not place:
+            if field is header.fields[0] and _MAILBOX_LINE.match(field):
+                continue
+            place = len(kept)
+        kept.append(field)
+    place = place or len(kept)
+    return _Frame(b"".join(kept[:place]), fields + b"".join(kept[place:]))
+
+
+def _template(wishes: Instructions, header: HeaderBlock, policy: Policy) -> str:
+    """Return the template of List-Unsubscribe when this message needs the field, else nothing."""
+    wanted = policy.list_unsubscribe and not wishes.transactional
+    present = b"list-unsubscribe" in header or b"list-unsubscribe-post" in header
+    return policy.list_unsubscribe if wanted and not present else ""
+
+
+def _notes(given: str, sent: str, sharing: Sharing) -> tuple[Remark, ...]:
+    notes: tuple[Remark, ...] = ()
+    if sent != given:
+        notes += (Remark("envelope-sender", f"MAIL FROM:<{sent}> is sent in place of <{given}>"),)
+    if sharing.sinks:
+        shown = ", ".join(sharing.sinks[:3]) + ("" if len(sharing.sinks) <= 3 else ", ...")
+        notes += (Remark("sink", f"{len(sharing.sinks)} recipients are sinks and go nowhere: {shown}"),)
+    return notes
