@@ -1,0 +1,171 @@
+"""
+Read the configuration: TOML in, frozen values out, or all faults at once.
+
+Theory of operation
+-------------------
+
+`load` reads the file, `loads` takes its text; both parse it with `tomllib`, open
+one `Table` for each of its tables and let the readers in `settings` turn them
+into values.  The readers collect faults instead of stopping, so an operator
+mends a file in one go; only a text that is no TOML ends the reading at once.
+
+Files and the environment are read here and nowhere below: the readers ask for
+both through `Surroundings`.  Secrets are wrapped as they are read.
+
+Some keys belong to features that this version lacks.  Where ignoring one would
+break a promise it is a fault; else it is read, checked and told in `notes`.
+"""
+
+import os
+import socket
+import stat
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from smtpbridge.errors import SmtpbridgeError
+from smtpbridge.settings import checks
+from smtpbridge.settings.listener import read_credential, read_listener
+from smtpbridge.settings.surroundings import Surroundings
+from smtpbridge.settings.text import describe
+from smtpbridge.settings.translation import read_policy
+from smtpbridge.settings.upstream import password_variable, read_upstream
+from smtpbridge.settings.values import Config, Listener, Process, Store, Upstream
+from smtpbridge.toml_table import Table
+
+__all__ = ["Config", "ConfigError", "describe", "load", "loads"]
+
+
+class ConfigError(SmtpbridgeError):
+    """The configuration cannot be used; `faults` holds one sentence for each reason."""
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+def load(path: str | Path, environ: Mapping[str, str]) -> Config:
+    """Read the file at `path`; raise `ConfigError` with everything that is wrong with it."""
+    path = Path(path).absolute()
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError((f"{path}: cannot be read ({(error.strerror or str(error)).lower()})",)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError((f"{path}: is not UTF-8 at octet {error.start}",)) from error
+    return loads(text, base=path.parent, environ=environ)
+
+
+def loads(text: str, *, base: Path, environ: Mapping[str, str]) -> Config:
+    """Read a configuration from its text; relative paths in it begin at `base`.  Raises as `load` does."""
+    try:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        # A `TOMLDecodeError` ends in "(at line 3, column 7)"; the others are a number of thousands of digits and
+        # brackets nested as deep.
+        raise ConfigError((f"not TOML: {error}",)) from error
+    faults: list[str] = []
+    around = _Machine(base, environ)
+    config = _read(Table(values, "", faults), around)
+    if faults:
+        raise ConfigError(tuple(faults))
+    return config
+
+
+class _Machine:
+    """`Surroundings` over real files and the environment that was handed in."""
+
+    def __init__(self, base: Path, environ: Mapping[str, str]) -> None:
+        self.notes: list[str] = []
+        self._base = base
+        self._environ = environ
+
+    def path(self, text: str) -> Path:
+        return self._base / text
+
+    def read(self, path: Path) -> bytes:
+        return path.read_bytes()
+
+    def open_to_all(self, path: Path) -> bool:
+        return bool(os.stat(path).st_mode & stat.S_IROTH)
+
+    def variable(self, name: str) -> str | None:
+        return self._environ.get(name)
+
+    def hostname(self) -> str:
+        # The resolver, which may be slow or absent, is asked only where the short name is all there is.
+        name = socket.gethostname()
+        return name if "." in name else socket.getfqdn()
+
+
+def _read(top: Table, around: Surroundings) -> Config:
+    hostname = _read_hostname(top, around)
+    credentials = top.tables("credential")
+    listeners = _read_listeners(top, around, credentials=bool(credentials))
+    senders = tuple(found for one in credentials if (found := read_credential(one, around)))
+    upstreams = _read_upstreams(top, around)
+    names = tuple(one.name for one in upstreams)
+    policy = read_policy(top.table("translation"), top.table("ip_pools"), top.table("subaccounts"), names)
+    store = _read_store(top.table("store"), around)
+    process = _read_process(top.table("process"), around)
+    top.close()
+    return Config(hostname, listeners, senders, upstreams, store, policy, process, tuple(around.notes))
+
+
+def _read_hostname(top: Table, around: Surroundings) -> str:
+    name = top.text("hostname", check=checks.host_name)
+    if top.has("hostname"):
+        return name
+    name = around.hostname()
+    if wrong := checks.host_name(name):
+        top.fault("hostname", f'the machine calls itself "{name}", which {wrong}')
+    return name
+
+
+def _read_listeners(top: Table, around: Surroundings, *, credentials: bool) -> tuple[Listener, ...]:
+    tables = top.tables("listener")
+    if not top.has("listener"):
+        top.fault("[[listener]]", 'is missing; write one with endpoint = "tcp:2525:interface=127.0.0.1"')
+    listeners: dict[str, Listener] = {}
+    for table in tables:
+        listener = read_listener(table, around, credentials=credentials)
+        if listener.endpoint and listener.endpoint in listeners:
+            table.fault("endpoint", f'"{listener.endpoint}" is taken by an earlier [[listener]]; write another port')
+        listeners[listener.endpoint] = listener
+    return tuple(listeners.values())
+
+
+def _read_upstreams(top: Table, around: Surroundings) -> tuple[Upstream, ...]:
+    table = top.table("upstream")
+    if not table.names():
+        top.fault("[upstream.main]", 'is missing; write it with region = "europe" and password_file')
+    variables: dict[str, str] = {}
+    upstreams: list[Upstream] = []
+    for name in table.names():
+        own = table.table(name)
+        variable = password_variable(name)
+        # One variable for two accounts would hand one account's password to the other's host.
+        if variable in variables and not own.has("password_file"):
+            own.fault("name", f'shares ${variable} with "{variables[variable]}"; name it otherwise')
+        variables[variable] = name
+        upstreams.append(read_upstream(name, own, around))
+    return tuple(upstreams)
+
+
+def _read_store(table: Table, around: Surroundings) -> Store:
+    written = table.text("path")
+    table.close()
+    if written:
+        around.notes.append(f"{table.place} path: is read but not used yet: this version keeps nothing on disk")
+        return Store(around.path(written))
+    # systemd sets it for a unit with StateDirectory=; several folders are joined by colons.
+    state = around.variable("STATE_DIRECTORY")
+    return Store(Path(state.split(":")[0])) if state else Store()
+
+
+def _read_process(table: Table, around: Surroundings) -> Process:
+    workers = table.whole("workers", 1)
+    table.close()
+    if workers != 1:
+        around.notes.append(f"{table.place} workers: {workers} is read but not used yet: this version runs with 1")
+    return Process(workers)

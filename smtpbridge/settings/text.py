@@ -1,0 +1,60 @@
+"""
+Say a configuration in lines, for the log at start and for `smtpbridge check`.
+
+Only what decides where mail goes and who may send it.  Secrets cannot appear:
+they are wrapped, and this module never opens one.
+"""
+
+from collections.abc import Iterator
+
+from smtpbridge.secret import SecretHash
+from smtpbridge.settings.values import AuthMode, Config, Listener, Upstream
+
+
+def describe(config: Config) -> list[str]:
+    """Return the configuration as lines of text without any secret."""
+    policy = config.translation
+    return [
+        f"hostname {config.hostname}",
+        *(_listener(one, bool(config.credentials)) for one in config.listeners),
+        *(
+            f"credential {one.username}, secret {'hashed' if isinstance(one.secret, SecretHash) else one.secret}"
+            for one in config.credentials
+        ),
+        *(_upstream(one, first=one is config.upstreams[0]) for one in config.upstreams),
+        f"store {config.store.path}",
+        (
+            f"translation: bcc {policy.bcc.value}, envelope sender {policy.envelope_from}, "
+            f"campaign {policy.campaign.value}, callback data {policy.callback_data.value}, "
+            f"{len(policy.ip_pools)} IP pools, {len(policy.subaccounts)} subaccounts"
+        ),
+        f"workers {config.process.workers}",
+    ]
+
+
+def _listener(one: Listener, credentials: bool) -> str:
+    return f"listener {one.endpoint}: {', '.join(_listener_facts(one, credentials))}"
+
+
+def _listener_facts(one: Listener, credentials: bool) -> Iterator[str]:
+    if one.address.speaks_tls:
+        yield "TLS from the first octet"
+    else:
+        yield f"STARTTLS with {one.key_pair.certificate_path}" if one.key_pair else "no STARTTLS"
+    if credentials or one.auth is AuthMode.OFF:
+        yield f"AUTH {one.auth.value}"
+    else:
+        yield "no AUTH (no [[credential]])"
+    yield f"relays for {' '.join(map(str, one.allow)) or 'nobody'} without AUTH"
+    yield f"mode {one.mode.value}"
+    yield f"messages up to {one.max_message_bytes:,} octets"
+
+
+def _upstream(one: Upstream, *, first: bool) -> str:
+    roots = one.trust_roots.path if one.trust_roots else "the system's"
+    name = f"{one.name} (default)" if first else one.name
+    return (
+        f"upstream {name}: {', '.join(map(str, one.hosts))} by {one.security.value}, "
+        f"certificate for {one.server_name or 'the dialled host'} under {roots} roots, user {one.username}, "
+        f"password {one.password}, up to {one.max_connections} connections"
+    )

@@ -1,0 +1,94 @@
+"""Read `[translation]`, `[ip_pools]` and `[subaccounts]` into the policy that the translation obeys."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from smtpbridge.dialect.policy import CallbackData, Policy, Subaccount, Unsupported
+from smtpbridge.settings import checks
+from smtpbridge.toml_table import Table, quoted
+
+_NO_COUNTERPART = (Unsupported.WARN, Unsupported.REFUSE)
+
+
+def read_policy(translation: Table, ip_pools: Table, subaccounts: Table, upstreams: tuple[str, ...]) -> Policy:
+    """Return the policy; `upstreams` are the names that a pool or a subaccount may lead to, the default first."""
+    table, default = translation, Policy()
+    policy = Policy(
+        default_upstream=upstreams[0] if upstreams else default.default_upstream,
+        bcc=table.choice("bcc", default.bcc),
+        envelope_from=table.text("envelope_from", default.envelope_from, check=_envelope_from_fault),
+        open_tracking=table.flag("open_tracking", default.open_tracking),
+        click_tracking=table.flag("click_tracking", default.click_tracking),
+        campaign=table.choice("campaign", default.campaign),
+        callback_data=_read_callback_data(table, default.callback_data),
+        callback_data_limit=table.whole("callback_data_limit", default.callback_data_limit),
+        transactional_priority=table.choice("transactional_priority", default.transactional_priority),
+        on_ip_pool=table.choice("on_ip_pool", default.on_ip_pool, among=_NO_COUNTERPART),
+        on_inline_css=table.choice("on_inline_css", default.on_inline_css),
+        on_skip_suppression=table.choice("on_skip_suppression", default.on_skip_suppression, among=_NO_COUNTERPART),
+        on_dkim_key=table.choice("on_dkim_key", default.on_dkim_key, among=_NO_COUNTERPART),
+        list_unsubscribe=table.text("list_unsubscribe", check=checks.unsubscribe_template),
+        notify_url=table.text("notify_url", check=checks.url),
+        tracking_url=table.text("tracking_url", check=checks.url),
+        notify_content_type=table.text("notify_content_type", check=_content_type_fault),
+        intermediate_report=table.optional_flag("intermediate_report"),
+        application_id=table.text("application_id", check=checks.header_text),
+        entity_id=table.text("entity_id", check=checks.header_text),
+        skip_passive_storage=table.optional_flag("skip_passive_storage"),
+        skip_active_storage=table.optional_flag("skip_active_storage"),
+        ip_pools=_read_ip_pools(ip_pools, upstreams),
+        subaccounts=_read_subaccounts(subaccounts, upstreams),
+    )
+    table.close()
+    return policy
+
+
+def _envelope_from_fault(text: str) -> str | None:
+    if text in ("auto", "keep") or not (wrong := checks.address(text)):
+        return None
+    return f'{wrong}; write "auto", "keep" or an address such as "bounces@example.com"'
+
+
+def _content_type_fault(text: str) -> str | None:
+    if text in ("application/json", "application/xml"):
+        return None
+    return 'is not what Infobip sends; write "application/json" or "application/xml"'
+
+
+def _read_callback_data(table: Table, default: CallbackData) -> CallbackData:
+    offered = {one.value: one for one in CallbackData}
+
+    def check(text: str) -> str | None:
+        # Without the events that a token leads back to, the sender's metadata would be gone.
+        if text == "token":
+            return 'is not available in this version; write "json" or "none"'
+        return None if text in offered else 'is unknown; write "json" or "none"'
+
+    return offered[table.text("callback_data", str(default.value), check=check)]
+
+
+def _read_ip_pools(table: Table, upstreams: tuple[str, ...]) -> Mapping[str, str]:
+    pools = {pool: table.text(pool, check=lambda text: _upstream_fault(text, upstreams)) for pool in table.names()}
+    return MappingProxyType(pools)
+
+
+def _read_subaccounts(table: Table, upstreams: tuple[str, ...]) -> Mapping[str, Subaccount]:
+    accounts: dict[str, Subaccount] = {}
+    for number in table.names():
+        if not (number.isascii() and number.isdigit()):
+            table.fault(quoted(number), 'is not the number of a subaccount; write it as in 123 = { upstream = "main" }')
+        account = table.table(number)
+        accounts[number] = Subaccount(
+            upstream=account.text("upstream", check=lambda text: _upstream_fault(text, upstreams)),
+            entity_id=account.text("entity_id", check=checks.header_text),
+            application_id=account.text("application_id", check=checks.header_text),
+        )
+        account.close()
+    return MappingProxyType(accounts)
+
+
+def _upstream_fault(text: str, upstreams: tuple[str, ...]) -> str | None:
+    if text in upstreams:
+        return None
+    there = ", ".join(f'"{name}"' for name in upstreams) or "none is configured"
+    return f"is not the name of an upstream; there: {there}"

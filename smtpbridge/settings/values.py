@@ -1,0 +1,192 @@
+"""
+The configuration as values.  Each default that the file may leave out stands here, once, with its reason.
+
+`config.load` makes these; `tap` and `cli` take them apart and hand plain
+arguments to the rooms below.  No reading, no checking.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+
+from smtpbridge.dialect.policy import Policy
+from smtpbridge.secret import Secret, SecretHash
+from smtpbridge.settings.endpoint import EndpointText
+
+Network = IPv4Network | IPv6Network
+
+LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+
+# Infobip takes 20,971,520 octets.  What the bridge adds counts there too: trace fields, X-IB-* headers with 4,000
+# octets of callback data and a Cc of some hundred addresses stay well under the 64 KiB that are kept back.
+PROVIDER_MESSAGE_BYTES = 20_971_520
+ROOM_FOR_OUR_HEADERS = 65_536
+
+
+class AuthMode(Enum):
+    """Whether a listener offers AUTH, and whether an allowed network does without it."""
+
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+    OFF = "off"
+
+
+class Mode(Enum):
+    """When a sender hears 250: `PROXY` is when the provider has said so."""
+
+    PROXY = "proxy"
+
+
+class LineEndings(Enum):
+    """What becomes of a body with a bare CR or LF: written anew with CRLF, or refused."""
+
+    NORMALIZE = "normalize"
+    REJECT = "reject"
+
+
+class Security(Enum):
+    """How TLS begins on the way up; without TLS nothing is sent."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A certificate chain and its key, both as PEM, with the paths that they came from."""
+
+    certificate_path: Path
+    key_path: Path
+    certificate: bytes
+    key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRoots:
+    """The certificates that an upstream's chain must end in, as PEM, with the path that they came from."""
+
+    path: Path
+    certificates: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """
+    One place where senders connect.
+
+    `endpoint` is for `twisted.internet.endpoints.serverFromString`; `address` is the same, taken apart.  `idle_seconds`
+    is the wait for a command, `data_seconds` that for the next block of a message.  A body of more than `spool_bytes`
+    goes to a temporary file.
+    """
+
+    endpoint: str
+    address: EndpointText
+    allow: tuple[Network, ...] = LOOPBACK
+    key_pair: KeyPair | None = None
+    auth: AuthMode = AuthMode.OPTIONAL
+    mode: Mode = Mode.PROXY
+    line_endings: LineEndings = LineEndings.NORMALIZE
+    idle_seconds: float = 300.0  # RFC 5321, 4.5.3.2.7: at least five minutes.
+    data_seconds: float = 180.0  # As long as a sender itself waits for a block to go out (RFC 5321, 4.5.3.2.5).
+    verdict_seconds: float = 570.0  # A sender waits ten minutes after its final dot (RFC 5321, 4.5.3.2.6).
+    max_sessions: int = 4096
+    max_sessions_per_address: int = 2048
+    max_message_bytes: int = PROVIDER_MESSAGE_BYTES - ROOM_FOR_OUR_HEADERS
+    max_recipients: int = 1000  # What Infobip takes in one transaction.
+    max_line_bytes: int = 2048  # RFC 5321, 4.5.3.1.4 asks for 512; an AUTH line with a long key needs more.
+    max_header_bytes: int = 4 * 1024 * 1024  # X-MSYS-API may hold 1 MiB, and mail programs fold and encode it.
+    max_bad_commands: int = 20
+    spool_bytes: int = 262_144  # Nearly all mail is smaller and never touches a disk.
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a sender presents; several may share one user name."""
+
+    username: str
+    secret: Secret | SecretHash
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Where to connect: a name or an IP address (IPv6 without brackets), and a port."""
+
+    name: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.name}]:{self.port}" if ":" in self.name else f"{self.name}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long each phase with an upstream may take, in seconds; the minima of RFC 5321, 4.5.3.2 where it has one."""
+
+    connect: float = 30.0
+    tls: float = 60.0
+    greeting: float = 300.0
+    command: float = 300.0
+    data: float = 120.0
+    block: float = 180.0
+    final: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """
+    One account at the provider, and how to reach it.
+
+    An empty `server_name` means the dialled host; without `trust_roots` the system's count.  `idle_seconds`,
+    `max_age_seconds` and `max_messages` say when a kept connection is given up; `max_waiters` and `wait_seconds` bound
+    the wait for one; `min_rate_bytes` is the slowest body in octets a second.
+    """
+
+    name: str
+    hosts: tuple[Host, ...]
+    password: Secret
+    username: str = "App"  # Infobip's user name for an API key.
+    security: Security = Security.STARTTLS
+    server_name: str = ""
+    trust_roots: TrustRoots | None = None
+    max_connections: int = 20
+    deadlines: Deadlines = field(default=Deadlines())
+    idle_seconds: float = 30.0  # Infobip names no limit; below the minute that strict servers grant.
+    max_age_seconds: float = 600.0  # New addresses behind the name are met within ten minutes; some servers end at 20.
+    max_messages: int = 100_000  # A second line of defence: age is the limit that should act.
+    max_waiters: int = 1000
+    wait_seconds: float = 60.0
+    min_rate_bytes: int = 500  # One octet a minute must not hold a connection; any real link is faster.
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where is kept what must survive."""
+
+    path: Path = Path("/var/lib/smtpbridge")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """How many processes share the work."""
+
+    workers: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """
+    All of the file.
+
+    The first upstream is the default.  `notes` are sentences for the log at start: what is read but not obeyed yet,
+    and what is allowed but dangerous.
+    """
+
+    hostname: str
+    listeners: tuple[Listener, ...]
+    credentials: tuple[Credential, ...]
+    upstreams: tuple[Upstream, ...]
+    store: Store
+    translation: Policy
+    process: Process
+    notes: tuple[str, ...] = ()

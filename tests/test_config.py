@@ -1,0 +1,743 @@
+"""The configuration: what is read, what is refused and in which words, and that etc/smtpbridge.toml tells the truth."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from hashlib import sha256
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smtpbridge.config import Config, ConfigError, describe, load, loads
+from smtpbridge.dialect.policy import BccStyle, Policy, Priority, Subaccount, Unsupported
+from smtpbridge.secret import Secret, SecretHash
+from smtpbridge.settings import values
+from smtpbridge.settings.endpoint import EndpointText, Reach, read_endpoint
+from smtpbridge.settings.regions import REGIONS
+from smtpbridge.settings.values import AuthMode, Deadlines, Host, LineEndings, Listener, Security
+
+EXAMPLE = Path(__file__).parent.parent / "etc" / "smtpbridge.toml"
+PASSWORD = {"SMTPBRIDGE_UPSTREAM_MAIN_PASSWORD": "k3y with spaces"}
+
+LISTENER = '[[listener]]\nendpoint = "tcp:2525:interface=127.0.0.1"\n'
+UPSTREAM = '[upstream.main]\nregion = "europe"\n'
+CREDENTIAL = f'[[credential]]\nusername = "SMTP_Injection"\nsecret_hash = "sha256:{"ab" * 32}"\n'
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def keys(tmp_path: Path, authority: trustme.CA) -> Path:
+    """A folder with a certificate and key that belong together, a stray key, and the authority's certificate."""
+    server, other = authority.issue_cert("bridge.example.com"), authority.issue_cert("other.example.com")
+    chain = b"".join(blob.bytes() for blob in server.cert_chain_pems)
+    (tmp_path / "chain.pem").write_bytes(chain)
+    (tmp_path / "key.pem").write_bytes(server.private_key_pem.bytes())
+    (tmp_path / "stray.pem").write_bytes(other.private_key_pem.bytes())
+    (tmp_path / "ca.pem").write_bytes(authority.cert_pem.bytes())
+    for path in tmp_path.iterdir():
+        path.chmod(0o600)
+    return tmp_path
+
+
+def parse(text: str, base: Path = Path("/nowhere"), environ: Mapping[str, str] = PASSWORD) -> Config:
+    return loads('hostname = "bridge.example.com"\n' + text, base=base, environ=environ)
+
+
+def faults(text: str, base: Path = Path("/nowhere"), environ: Mapping[str, str] = PASSWORD) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, base, environ)
+    return list(caught.value.faults)
+
+
+def listener(lines: str, endpoint: str = "tcp:2525:interface=127.0.0.1") -> str:
+    return f"[[listener]]\nendpoint = '{endpoint}'\n{lines}\n{UPSTREAM}"
+
+
+def upstream(lines: str) -> str:
+    return f"{LISTENER}[upstream.main]\n{lines}\n"
+
+
+# The whole file
+
+
+def test_a_listener_and_an_upstream_are_a_complete_configuration_and_all_else_has_a_default() -> None:
+    config = parse(LISTENER + UPSTREAM)
+
+    endpoint = "tcp:2525:interface=127.0.0.1"
+    assert config.listeners == (Listener(endpoint, EndpointText("tcp", Reach.LOCAL)),)
+    (main,) = config.upstreams
+    assert (main.name, main.hosts) == ("main", (Host("smtp-api.infobip.com", 587),))
+    assert (main.username, main.security, main.deadlines) == ("App", Security.STARTTLS, Deadlines())
+    assert (config.credentials, config.translation, config.notes) == ((), Policy(), ())
+    assert config.store.path == Path("/var/lib/smtpbridge")
+
+
+def test_all_faults_are_named_at_once_each_with_table_and_key_and_what_would_be_right() -> None:
+    text = """
+        [[listener]]
+        endpont = "tcp:2525"
+        [[listener]]
+        endpoint = "tcp:2526:interface=127.0.0.1"
+        max_sessions = "many"
+        [upstream.main]
+        hosts = ["smtp-api.infobip.com"]
+        deadlines = { connect = 0, finale = 5 }
+        [translation]
+        bcc = "single"
+        [proces]
+        workers = 2
+    """
+
+    assert faults(text) == [
+        '[[listener]] #1 endpoint: is missing; write endpoint = "tcp:2525:interface=127.0.0.1"',
+        '[[listener]] #1: unknown key "endpont"; did you mean "endpoint"?',
+        '[[listener]] #2 max_sessions: "many": write a whole number of at least 1',
+        '[upstream.main] hosts: "smtp-api.infobip.com" has no port; write "smtp-api.infobip.com:587"',
+        "[upstream.main.deadlines] connect: 0: write a number of seconds above 0",
+        '[upstream.main.deadlines]: unknown key "finale"; did you mean "final"?',
+        '[translation] bcc: "single": write "individual" or "shared"',
+        'unknown table "proces"; did you mean "process"?',
+    ]
+
+
+def test_an_empty_file_is_told_what_it_needs() -> None:
+    assert [fault.split(":")[0] for fault in faults("")] == ["[[listener]]", "[upstream.main]"]
+
+
+def test_a_file_that_is_not_toml_is_refused_with_line_and_column() -> None:
+    assert re.search(r"line 3, column \d+", faults('\n[[listener]\nendpoint = "x"')[0])
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "a = " + "9" * 10_000])
+def test_a_file_that_the_parser_itself_gives_up_on_is_refused_as_any_other(text: str) -> None:
+    assert faults(text)[0].startswith("not TOML: ")
+
+
+def test_a_file_that_is_absent_or_not_utf8_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "latin.toml").write_bytes(b'hostname = "\xe9"')
+
+    for name, reason in (("absent.toml", "no such file"), ("latin.toml", "not UTF-8 at octet 12")):
+        with pytest.raises(ConfigError, match=reason) as caught:
+            load(tmp_path / name, {})
+        assert name in caught.value.faults[0]
+
+
+@given(st.text())
+def test_any_text_gives_a_configuration_error_and_nothing_else(text: str) -> None:
+    with pytest.raises(ConfigError):
+        loads(text, base=Path("/nowhere"), environ={})
+
+
+def test_a_key_whose_feature_comes_later_is_read_and_noted(tmp_path: Path) -> None:
+    config = parse(f'{LISTENER}{UPSTREAM}[store]\npath = "{tmp_path}"\n[process]\nworkers = 4\n')
+
+    assert (config.store.path, config.process.workers) == (tmp_path, 4)
+    assert [note.split(":")[0] for note in config.notes] == ["[store] path", "[process] workers"]
+
+
+def test_what_would_promise_more_than_this_version_keeps_is_refused() -> None:
+    text = listener('mode = "queue"') + '[translation]\ncallback_data = "token"\n'
+
+    assert faults(text) == [
+        '[[listener]] #1 mode: "queue" is not available in this version; write "proxy", or leave the key out',
+        '[translation] callback_data: "token" is not available in this version; write "json" or "none"',
+    ]
+
+
+def test_the_store_is_where_systemd_says_unless_the_file_names_a_place() -> None:
+    environ = {**PASSWORD, "STATE_DIRECTORY": "/var/lib/one:/var/lib/two"}
+
+    assert parse(LISTENER + UPSTREAM, environ=environ).store.path == Path("/var/lib/one")
+    named = parse(f'{LISTENER}{UPSTREAM}[store]\npath = "kept"\n', base=Path("/etc/x"), environ=environ)
+    assert named.store.path == Path("/etc/x/kept")
+
+
+@pytest.mark.parametrize("name", ["two words", "-a.example", "a..b", "bücher.example", "a." * 200])
+def test_a_host_name_that_could_not_stand_in_ehlo_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"^hostname: "):
+        loads(f'hostname = "{name}"\n{LISTENER}{UPSTREAM}', base=Path("/"), environ=PASSWORD)
+
+
+# Listeners: who may relay
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        ("tcp:25:interface=127.0.0.1", EndpointText("tcp", Reach.LOCAL)),
+        ("tcp:25:127.9.9.9", EndpointText("tcp", Reach.LOCAL)),
+        ("tcp:0:interface=localhost", EndpointText("tcp", Reach.LOCAL)),
+        ("tcp:25", EndpointText("tcp", Reach.ANYBODY)),
+        ("tcp:25:interface=0.0.0.0", EndpointText("tcp", Reach.ANYBODY)),
+        ("tcp:port=25:interface=192.0.2.1:backlog=100", EndpointText("tcp", Reach.ANYBODY)),
+        (r"tcp6:25:interface=\:\:1", EndpointText("tcp6", Reach.LOCAL)),
+        (r"tcp6:25:interface=\:\:", EndpointText("tcp6", Reach.ANYBODY)),
+        ("ssl:465:privateKey=k.pem:certKey=c.pem", EndpointText("ssl", Reach.ANYBODY, speaks_tls=True)),
+        ("tls:/etc/keys:465:interface=127.0.0.1", EndpointText("tls", Reach.LOCAL, speaks_tls=True)),
+        ("unix:/run/bridge", EndpointText("unix", Reach.LOCAL)),
+        ("systemd:domain=INET:name=smtp", EndpointText("systemd", Reach.ANYBODY)),
+        ("systemd:INET:0", EndpointText("systemd", Reach.ANYBODY)),
+        ("onion:25", EndpointText("onion", Reach.ANYBODY)),
+    ],
+)
+def test_an_endpoint_tells_who_can_reach_it(endpoint: str, expected: EndpointText) -> None:
+    assert read_endpoint(endpoint) == expected
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "reason"),
+    [
+        ("2525", "does not begin with a kind"),
+        ("tpc:25", 'did you mean "tcp:"'),
+        ("tcp:", "has no port"),
+        ("tcp:smtp", "a number from 0 to 65535"),
+        ("tcp:70000", "a number from 0 to 65535"),
+        ("tcp:25:interface=eth0", "write an IP address"),
+        ("tcp6:25:interface=::1", r"in an IPv6 address write each colon as \\\\:"),
+        ("tcp:25:iface=127.0.0.1", 'unknown argument "iface"'),
+        ("tcp:25:port=26", '"port" twice'),
+        ("tcp:25\\", "ends in a backslash"),
+        ("systemd:domain=INET", "names no socket"),
+        ("systemd:domain=INET:index=0:name=a", "names no socket"),
+        ("haproxy:tcp:25", "does not listen on"),
+        ("", "is empty"),
+    ],
+)
+def test_an_endpoint_that_twisted_would_not_take_is_refused_beforehand(endpoint: str, reason: str) -> None:
+    (fault,) = faults(listener("", endpoint))
+
+    assert re.search(reason, fault)
+
+
+@given(st.text(alphabet="tcp6:=\\/ 05.[]ax"))
+def test_any_endpoint_string_is_read_or_refused(text: str) -> None:
+    assert isinstance(read_endpoint(text), EndpointText | str)
+
+
+OPEN_TO_ANYBODY = ["tcp:2525", "tcp:2525:interface=192.0.2.1", "systemd:domain=INET:index=0", "other:25"]
+
+
+@pytest.mark.parametrize("endpoint", OPEN_TO_ANYBODY)
+@pytest.mark.parametrize(
+    "lines", ["", "allow = []", CREDENTIAL, f"allow = []\n{CREDENTIAL}", f'auth = "required"\n{CREDENTIAL}']
+)
+def test_a_listener_that_others_reach_does_not_start_without_a_list_or_auth_under_tls(
+    endpoint: str, lines: str
+) -> None:
+    (fault,) = faults(listener(lines, endpoint))
+
+    assert fault.startswith(f'[[listener]] #1 endpoint: "{endpoint}" may be reached by anybody')
+
+
+@pytest.mark.parametrize("endpoint", OPEN_TO_ANYBODY)
+def test_a_listener_that_others_reach_starts_with_a_written_list_or_auth_under_tls(endpoint: str, keys: Path) -> None:
+    tls = 'certificate = "chain.pem"\nkey = "key.pem"\n'
+
+    assert parse(listener('allow = ["10.0.0.0/8"]', endpoint)).listeners[0].allow == (ip_network("10.0.0.0/8"),)
+    assert parse(listener(tls + CREDENTIAL, endpoint), keys).listeners[0].key_pair is not None
+    (fault,) = faults(listener(f'auth = "off"\n{tls}{CREDENTIAL}', endpoint), keys)
+    assert "may be reached by anybody" in fault
+
+
+def test_an_endpoint_with_tls_of_its_own_protects_auth_and_takes_no_second_certificate(keys: Path) -> None:
+    endpoint = "ssl:465:privateKey=key.pem:certKey=chain.pem"
+    assert parse(listener(CREDENTIAL, endpoint)).listeners[0].address.speaks_tls
+
+    (fault,) = faults(listener(f'certificate = "chain.pem"\nkey = "key.pem"\n{CREDENTIAL}', endpoint), keys)
+    assert fault.startswith("[[listener]] #1 certificate: ")
+
+
+def test_a_listener_that_nobody_could_use_is_refused() -> None:
+    (fault,) = faults(listener("allow = []"))
+
+    assert fault.startswith("[[listener]] #1 allow: is empty")
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
+def test_an_open_relay_is_noted_loudly(network: str) -> None:
+    (note,) = parse(listener(f'allow = ["{network}"]', "tcp:2525")).notes
+
+    assert "OPEN RELAY" in note
+    assert parse(listener(f'allow = ["{network}"]')).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("network", "right"),
+    [("10.0.0.1/8", 'write "10.0.0.0/8"'), ("10.0.0.0/33", "is not a network"), ("localhost", "is not a network")],
+)
+def test_a_network_that_is_none_is_refused_with_what_would_be_right(network: str, right: str) -> None:
+    (fault,) = faults(listener(f'allow = ["127.0.0.1", "{network}"]'))
+
+    assert fault.startswith(f'[[listener]] #1 allow: "{network}" ')
+    assert right in fault
+
+
+def test_required_auth_needs_a_credential() -> None:
+    assert faults(listener('auth = "required"')) == [
+        '[[listener]] #1 auth: "required" needs a [[credential]] for the senders to present'
+    ]
+
+
+def test_two_listeners_on_one_endpoint_are_refused() -> None:
+    (fault,) = faults(LISTENER + LISTENER + UPSTREAM)
+
+    assert fault.startswith("[[listener]] #2 endpoint: ")
+
+
+def test_every_limit_of_a_listener_is_read() -> None:
+    numbers = {
+        one.name: 5000 + at
+        for at, one in enumerate(fields(Listener))
+        if one.name.startswith(("max_", "spool_")) or one.name.endswith("_seconds")
+    }
+    lines = "\n".join(f"{name} = {number}" for name, number in numbers.items())
+    config = parse(listener(f'{lines}\nauth = "off"\nline_endings = "reject"'))
+
+    assert config.listeners[0] == replace(
+        Listener("tcp:2525:interface=127.0.0.1", EndpointText("tcp", Reach.LOCAL)),
+        auth=AuthMode.OFF,
+        line_endings=LineEndings.REJECT,
+        **numbers,  # type: ignore[arg-type]  # mypy does not know which fields the names are
+    )
+    assert len(numbers) == 11
+
+
+def test_a_message_size_that_infobip_would_refuse_is_noted() -> None:
+    assert parse(listener("max_message_bytes = 20905984")).notes == ()
+    assert "max_message_bytes" in parse(listener("max_message_bytes = 20905985")).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        ('certificate = "chain.pem"', "key: is missing; certificate is given"),
+        ('key = "key.pem"', "certificate: is missing; key is given"),
+        ('certificate = "chain.pem"\nkey = "stray.pem"', "key: the file does not belong to the first certificate"),
+        ('certificate = "chain.pem"\nkey = "chain.pem"', "key: the file holds no private key"),
+        ('certificate = "key.pem"\nkey = "key.pem"', "certificate: the file holds no certificate"),
+        ('certificate = "gone.pem"\nkey = "key.pem"', r'certificate: ".*gone\.pem" cannot be read \(no such file'),
+    ],
+)
+def test_a_certificate_and_key_that_would_not_work_are_refused(lines: str, fault: str, keys: Path) -> None:
+    (found,) = faults(listener(lines), keys)
+
+    assert re.match(rf"\[\[listener\]\] #1 {fault}", found)
+
+
+def test_a_certificate_and_key_that_fit_are_read_and_the_key_is_a_secret(keys: Path) -> None:
+    pair = parse(listener('certificate = "chain.pem"\nkey = "key.pem"'), keys).listeners[0].key_pair
+
+    assert pair is not None
+    assert pair.certificate == (keys / "chain.pem").read_bytes()
+    assert pair.key == Secret((keys / "key.pem").read_bytes())
+
+
+# Credentials and secrets
+
+
+def test_a_secret_shows_in_no_text_but_is_there_when_asked_for() -> None:
+    secret = Secret(b"k3y")
+
+    assert [str(secret), repr(secret), f"{secret}", f"{[secret]}", f"{secret!s:>5}"] == ["***"] * 3 + ["[***]", "  ***"]
+    assert secret.reveal() == b"k3y"
+    assert (secret == Secret(b"k3y"), secret == Secret(b"key")) == (True, False)
+    assert "abab" not in repr(SecretHash(b"\xab" * 32))
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [(b"AccessKey a b\n", b"AccessKey a b"), (b"key\r\n", b"key"), (b"key", b"key"), (b" key \n", b" key ")],
+)
+def test_a_secret_file_holds_the_secret_less_its_last_newline(tmp_path: Path, content: bytes, secret: bytes) -> None:
+    (tmp_path / "sender.key").write_bytes(content)
+    text = f'{LISTENER}{UPSTREAM}[[credential]]\nusername = "SMTP_Injection"\nsecret_file = "sender.key"\n'
+
+    assert parse(text, tmp_path).credentials[0].secret == Secret(secret)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"  \n", b"one\ntwo\n", b"key\n\n", b"k\0y"])
+def test_a_secret_file_without_one_secret_is_refused_without_being_quoted(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "sender.key").write_bytes(content)
+    text = f'{LISTENER}{UPSTREAM}[[credential]]\nusername = "SMTP_Injection"\nsecret_file = "sender.key"\n'
+
+    (fault,) = faults(text, tmp_path)
+    assert fault.startswith(f'[[credential]] #1 secret_file: "{tmp_path}/sender.key" ')
+    assert "two" not in fault
+
+
+def test_a_secret_hash_is_the_sha256_of_the_secret() -> None:
+    digest = sha256(b"k3y")
+    text = f'{LISTENER}{UPSTREAM}[[credential]]\nusername = "a"\nsecret_hash = "sha256:{digest.hexdigest()}"\n'
+
+    assert parse(text).credentials[0].secret == SecretHash(digest.digest())
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        ('username = "a"', "secret_file: is missing; write one of"),
+        ('username = "a"\nsecret_file = "x"\nsecret_hash = "hunter2"', "secret_hash: the value (not shown) is not a h"),
+        ('username = "a"\nsecret_hash = "hunter2"', "secret_hash: the value (not shown) is not a hash"),
+        (f'secret_hash = "sha256:{"0" * 64}"', "username: is missing"),
+    ],
+)
+def test_a_credential_that_could_not_be_checked_is_refused_and_never_quoted(lines: str, fault: str) -> None:
+    found = faults(f"{LISTENER}{UPSTREAM}[[credential]]\n{lines}\n")
+
+    assert found[0].startswith(f"[[credential]] #1 {fault}")
+    assert not any("hunter2" in one for one in found)
+
+
+def test_a_secret_file_that_everybody_can_read_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "api.key"
+    path.write_text("k3y")
+
+    path.chmod(0o640)
+    assert parse(upstream('region = "us"\npassword_file = "api.key"'), tmp_path).notes == ()
+    path.chmod(0o644)
+    (note,) = parse(upstream('region = "us"\npassword_file = "api.key"'), tmp_path).notes
+    assert note.startswith("[upstream.main] password_file: every user of this machine can read")
+
+
+# Upstreams
+
+
+def test_the_password_is_taken_from_the_nearest_source_that_has_one(tmp_path: Path) -> None:
+    (tmp_path / "api.key").write_text("from the file\n")
+    (tmp_path / "upstream.main.password").write_text("from systemd\n")
+    plain, named = upstream('region = "us"'), upstream('region = "us"\npassword_file = "api.key"')
+    systemd = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    both = {**systemd, "SMTPBRIDGE_UPSTREAM_MAIN_PASSWORD": "from the environment"}
+
+    assert parse(plain, tmp_path, systemd).upstreams[0].password.reveal() == b"from systemd"
+    assert parse(plain, tmp_path, both).upstreams[0].password.reveal() == b"from the environment"
+    assert parse(named, tmp_path, both).upstreams[0].password.reveal() == b"from the file"
+
+
+def test_a_missing_password_is_refused_with_the_three_ways_to_give_one(tmp_path: Path) -> None:
+    text = f'{LISTENER}[upstream.big-one]\nregion = "us"\n'
+
+    for environ in ({}, {"CREDENTIALS_DIRECTORY": str(tmp_path)}):
+        assert faults(text, environ=environ) == [
+            (
+                "[upstream.big-one] password_file: is missing; write password_file, set "
+                "$SMTPBRIDGE_UPSTREAM_BIG_ONE_PASSWORD, or give the systemd credential upstream.big-one.password"
+            )
+        ]
+
+
+def test_a_password_file_that_is_named_but_absent_is_not_replaced_by_the_environment() -> None:
+    (fault,) = faults(upstream('region = "us"\npassword_file = "gone.key"'))
+
+    assert fault == '[upstream.main] password_file: "/nowhere/gone.key" cannot be read (no such file or directory)'
+
+
+def test_two_upstreams_that_would_share_one_password_variable_are_refused() -> None:
+    text = f'{LISTENER}[upstream.a-b]\nregion = "us"\n[upstream.a_b]\nregion = "eu"\n'
+
+    (fault,) = faults(text, environ={"SMTPBRIDGE_UPSTREAM_A_B_PASSWORD": "x"})
+    assert fault.startswith('[upstream.a_b] name: shares $SMTPBRIDGE_UPSTREAM_A_B_PASSWORD with "a-b"')
+
+
+@pytest.mark.parametrize(
+    ("written", "host"),
+    [
+        ("smtp.example.com:587", Host("smtp.example.com", 587)),
+        ("192.0.2.1:25", Host("192.0.2.1", 25)),
+        ("[2001:db8::1]:465", Host("2001:db8::1", 465)),
+        ("sink_1:2526", Host("sink_1", 2526)),
+    ],
+)
+def test_a_host_is_a_name_or_an_address_with_a_port_and_prints_as_written(written: str, host: Host) -> None:
+    assert parse(upstream(f'hosts = ["{written}"]')).upstreams[0].hosts == (host,)
+    assert str(host) == written
+
+
+@pytest.mark.parametrize(
+    ("written", "fault"),
+    [
+        ("smtp.example.com", 'has no port; write "smtp.example.com:587"'),
+        ("2001:db8::1", 'has no port; write "[2001:db8::1]:587"'),
+        ("[2001:db8::1]", 'has no port; write "[2001:db8::1]:587"'),
+        ("[smtp.example.com]:25", 'has brackets, which only an IPv6 address takes; write "smtp.example.com:25"'),
+        ("smtp.example.com:0", "has the port 0; write a number from 1 to 65535"),
+        ("smtp.example.com:99999", "has the port 99999; write a number from 1 to 65535"),
+        ("https://example.com", "is not a host and a port"),
+        ("a b:25", "is not a host name"),
+        ("bücher.example:25", "is not ASCII; write an internationalised name in its xn-- form"),
+    ],
+)
+def test_a_host_that_could_not_be_dialled_is_refused_with_what_would_be_right(written: str, fault: str) -> None:
+    (found,) = faults(upstream(f'hosts = ["{written}"]'))
+
+    assert found.startswith(f'[upstream.main] hosts: "{written}" {fault}')
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_a_region_gives_its_host_and_the_port_of_the_security(name: str) -> None:
+    region = REGIONS[name]
+
+    assert parse(upstream(f'region = "{name}"')).upstreams[0].hosts == (Host(region.host, 587),)
+    implicit = upstream(f'region = "{name}"\nsecurity = "tls"')
+    if 465 in region.ports:
+        assert parse(implicit).upstreams[0].hosts == (Host(region.host, 465),)
+    else:
+        (fault,) = faults(implicit)
+        assert fault == (
+            f'[upstream.main] region: "{name}" answers on port 587 only, which is for security = "starttls"'
+        )
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        ("", "hosts: is missing"),
+        ("hosts = []", "hosts: is empty"),
+        ('hosts = ["a:1"]\nregion = "us"', "region: and hosts are both given"),
+        ('region = "atlantis"', 'region: "atlantis" is no region; write one of europe, eu, '),
+    ],
+)
+def test_an_upstream_needs_exactly_one_of_hosts_and_region(lines: str, fault: str) -> None:
+    (found,) = faults(upstream(lines))
+
+    assert found.startswith(f"[upstream.main] {fault}")
+
+
+def test_the_first_upstream_is_the_default() -> None:
+    text = f'{LISTENER}[upstream.zeta]\nregion = "us"\n[upstream.alpha]\nregion = "eu"\n'
+    environ = {"SMTPBRIDGE_UPSTREAM_ZETA_PASSWORD": "a", "SMTPBRIDGE_UPSTREAM_ALPHA_PASSWORD": "b"}
+
+    config = parse(text, environ=environ)
+    assert [one.name for one in config.upstreams] == ["zeta", "alpha"]
+    assert config.translation.default_upstream == "zeta"
+
+
+def test_every_key_of_an_upstream_is_read(keys: Path) -> None:
+    deadlines = {one.name: 11.5 + at for at, one in enumerate(fields(Deadlines))}
+    lines = f"""
+        hosts = ["a.example:587", "b.example:587"]
+        security = "tls"
+        server_name = "c.example"
+        trust_roots = "ca.pem"
+        username = "shop"
+        max_connections = 3
+        deadlines = {{ {", ".join(f"{name} = {value}" for name, value in deadlines.items())} }}
+        idle_seconds = 1.5
+        max_age_seconds = 2.5
+        max_messages = 4
+        max_waiters = 0
+        wait_seconds = 3.5
+        min_rate_bytes = 5
+    """
+
+    assert parse(upstream(lines), keys).upstreams == (
+        values.Upstream(
+            name="main",
+            hosts=(Host("a.example", 587), Host("b.example", 587)),
+            password=Secret(b"k3y with spaces"),
+            username="shop",
+            security=Security.TLS,
+            server_name="c.example",
+            trust_roots=values.TrustRoots(keys / "ca.pem", (keys / "ca.pem").read_bytes()),
+            max_connections=3,
+            deadlines=Deadlines(**deadlines),
+            idle_seconds=1.5,
+            max_age_seconds=2.5,
+            max_messages=4,
+            max_waiters=0,
+            wait_seconds=3.5,
+            min_rate_bytes=5,
+        ),
+    )
+
+
+def test_trust_roots_without_a_certificate_are_refused(keys: Path) -> None:
+    (fault,) = faults(upstream('region = "us"\ntrust_roots = "key.pem"'), keys)
+
+    assert fault.startswith("[upstream.main] trust_roots: the file holds no certificate")
+
+
+# Translation
+
+
+def test_the_translation_tables_become_the_policy() -> None:
+    text = f"""{LISTENER}{UPSTREAM}
+        [translation]
+        bcc = "shared"
+        envelope_from = "bounces@example.com"
+        transactional_priority = "none"
+        on_inline_css = "refuse"
+        list_unsubscribe = "<https://example.com/u/{{recipient}}>, <mailto:off@example.com>"
+        notify_url = "https://example.com/r?x=1"
+        notify_content_type = "application/xml"
+        skip_active_storage = false
+        [ip_pools]
+        "my pool" = "main"
+        [subaccounts]
+        123 = {{ entity_id = "shop" }}
+    """
+
+    assert parse(text).translation == Policy(
+        bcc=BccStyle.SHARED,
+        envelope_from="bounces@example.com",
+        transactional_priority=Priority.NONE,
+        on_inline_css=Unsupported.REFUSE,
+        list_unsubscribe="<https://example.com/u/{recipient}>, <mailto:off@example.com>",
+        notify_url="https://example.com/r?x=1",
+        notify_content_type="application/xml",
+        skip_active_storage=False,
+        ip_pools={"my pool": "main"},
+        subaccounts={"123": Subaccount(entity_id="shop")},
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('envelope_from = "always"', 'envelope_from: "always" is not an address; write "auto", "keep" or'),
+        ('envelope_from = "a@b\\r\\nX: y"', "envelope_from: "),
+        ('notify_url = "ftp://example.com"', 'notify_url: "ftp://example.com" is not a web address'),
+        ('notify_url = "https://[::1"', "notify_url: "),
+        ('tracking_url = "https://example.com/a b"', "tracking_url: "),
+        ('notify_content_type = "text/html"', "notify_content_type: "),
+        ('list_unsubscribe = "https://example.com"', "list_unsubscribe: "),
+        ('list_unsubscribe = "<https://example.com/{address}>"', "list_unsubscribe: "),
+        ('application_id = "a\\nb"', "application_id: "),
+        ('intermediate_report = "yes"', "intermediate_report: "),
+        ('on_ip_pool = "map"', 'on_ip_pool: "map": write "warn" or "refuse"'),
+        ("callback_data_limit = 0", "callback_data_limit: 0: write a whole number of at least 1"),
+    ],
+)
+def test_a_wrong_switch_of_the_translation_is_refused(line: str, fault: str) -> None:
+    (found,) = faults(f"{LISTENER}{UPSTREAM}[translation]\n{line}\n")
+
+    assert found.startswith(f"[translation] {fault}")
+    assert found.isprintable()
+
+
+def test_pools_and_subaccounts_lead_to_upstreams_that_exist() -> None:
+    text = f"""{LISTENER}{UPSTREAM}
+        [ip_pools]
+        fast = "mian"
+        [subaccounts]
+        12 = {{ upstream = "other", entity = "x" }}
+        shop = {{ upstream = "main" }}
+    """
+
+    assert faults(text) == [
+        '[ip_pools] fast: "mian" is not the name of an upstream; there: "main"',
+        '[subaccounts.12] upstream: "other" is not the name of an upstream; there: "main"',
+        '[subaccounts.12]: unknown key "entity"; did you mean "entity_id"?',
+        '[subaccounts] "shop": is not the number of a subaccount; write it as in 123 = { upstream = "main" }',
+    ]
+
+
+# What is said of it
+
+
+def test_the_description_holds_what_decides_and_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "sender.key").write_text("s3nder")
+    text = (
+        f'{LISTENER}{UPSTREAM}{CREDENTIAL}[[credential]]\nusername = "other"\nsecret_file = "sender.key"\n'
+        '[subaccounts]\n7 = { entity_id = "x" }\n'
+    )
+
+    said = "\n".join(describe(parse(text, tmp_path)))
+
+    for fact in ("tcp:2525:interface=127.0.0.1", "127.0.0.0/8", "smtp-api.infobip.com:587", "App", "SMTP_Injection"):
+        assert fact in said
+    for secret in ("s3nder", "k3y", "abab"):
+        assert secret not in said
+        assert secret not in repr(parse(text, tmp_path))
+
+
+# etc/smtpbridge.toml
+
+
+def uncommented(*, examples: bool) -> str:
+    """Return the example file with its keys uncommented, those that have no default only where `examples` says so."""
+    lines = []
+    for line in EXAMPLE.read_text("utf-8").splitlines():
+        match = re.fullmatch(r"# (\w+ = .*|\[\[?\w+\]\]?)", line)
+        if match and (examples or not (line.endswith("# no default") or line.startswith("# ["))):
+            line = match[1]
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def load_example(text: str, folder: Path) -> Config:
+    (folder / "infobip.key").write_text("k3y")
+    (folder / "infobip.key").chmod(0o600)
+    return loads(text.replace("/etc/smtpbridge/", f"{folder}/"), base=folder, environ={})
+
+
+def test_the_example_file_is_a_working_configuration(tmp_path: Path) -> None:
+    config = load_example(EXAMPLE.read_text("utf-8"), tmp_path)
+
+    assert config.notes == ()
+    assert config.upstreams[0].hosts == (Host("smtp-api.infobip.com", 587),)
+
+
+def test_each_default_that_the_example_file_shows_is_the_default_of_the_code(tmp_path: Path) -> None:
+    plain = load_example(EXAMPLE.read_text("utf-8"), tmp_path)
+    spelled_out = load_example(uncommented(examples=False), tmp_path)
+
+    assert replace(spelled_out, notes=()) == plain
+    # The one default that is told of when it is written down.
+    assert [note.split(":")[0] for note in spelled_out.notes] == ["[store] path"]
+
+
+def test_the_example_file_shows_every_key_of_the_code_and_no_other(keys: Path) -> None:
+    text = uncommented(examples=True)
+    shown = tomllib.loads(text)
+    (keys / "sender.key").write_text("k3y")
+    (keys / "chain.pem").rename(keys / "fullchain.pem")
+    (keys / "key.pem").rename(keys / "privkey.pem")
+
+    # No other: all that is wrong with it are the two pairs of keys of which one is to be written.
+    with pytest.raises(ConfigError) as caught:
+        load_example(text, keys)
+    assert [fault.split(" are both given")[0] for fault in caught.value.faults] == [
+        "[[credential]] #1 secret_file: and secret_hash",
+        "[upstream.main] region: and hosts",
+    ]
+    # Every one: a key that is nobody's makes each table tell what it knows.
+    for place in KNOWN_TABLES:
+        assert set(known_keys(place)) == set(find(shown, place)), place
+
+
+KNOWN_TABLES = {
+    "": "ZZZ = 1\n" + LISTENER + UPSTREAM,
+    "listener": LISTENER + "ZZZ = 1\n" + UPSTREAM,
+    "credential": LISTENER + UPSTREAM + CREDENTIAL + "ZZZ = 1\n",
+    "upstream.main": LISTENER + UPSTREAM + "ZZZ = 1\n",
+    "upstream.main.deadlines": LISTENER + UPSTREAM + "deadlines = { ZZZ = 1 }\n",
+    "store": LISTENER + UPSTREAM + "[store]\nZZZ = 1\n",
+    "translation": LISTENER + UPSTREAM + "[translation]\nZZZ = 1\n",
+    "subaccounts.123": LISTENER + UPSTREAM + "[subaccounts.123]\nZZZ = 1\n",
+    "process": LISTENER + UPSTREAM + "[process]\nZZZ = 1\n",
+}
+
+
+def known_keys(place: str) -> list[str]:
+    (fault,) = faults(KNOWN_TABLES[place])
+    return fault.split("known here: ")[1].split(", ")
+
+
+def find(shown: dict[str, object], place: str) -> dict[str, object]:
+    found: object = shown
+    for part in filter(None, place.split(".")):
+        assert isinstance(found, dict)
+        found = found[part]
+    found = found[0] if isinstance(found, list) else found
+    assert isinstance(found, dict)
+    return found
