@@ -1,0 +1,154 @@
+"""
+Find the end of a message in the octets after 354, and keep dots transparent.  No I/O, no replies.
+
+Theory of operation
+-------------------
+
+The data of a message end at CRLF.CRLF and nowhere else (RFC 5321, 4.1.1.4);
+whoever lets a bare LF take part in that lets one message smuggle in a second.
+
+The relay passes the data on in the form in which they came, dots doubled, so
+nobody here wants lines.  `EndFinder` searches whole blocks for the five closing
+octets and holds back only such octets at the end of a block as might begin
+them.  Where the stream is cut therefore makes no difference.
+
+While searching it counts what makes data unfit to be passed on as they are:
+a CR or LF that stands alone, a line whose leading dot is not doubled, a NUL.
+Those are reported with `End`, never earlier: whoever stops reading in
+the middle of the data takes the rest of the body for commands.
+
+`canonical` rewrites such data: dots are taken off where the sender's lines
+began (RFC 5321, 4.5.2), every lone CR or LF becomes a line end, and dots are
+put back at each line of the result.  It is a generator over blocks, so a large
+body costs no memory.  `stuff` doubles dots in a text that has none doubled.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+_END = b"\r\n.\r\n"
+# Longest first: what a block may end with that begins the closing octets.
+_STARTS_OF_END = tuple(_END[:length] for length in range(len(_END) - 1, 0, -1))
+# Longest first: what a block may end with whose meaning hangs on the next octet.
+_JOINTS = (b"\r\n.", b"\r\n", b"\n", b"\r")
+_LINE_ENDS = re.compile(rb"\r\n|\r|\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Defects:
+    """What keeps data from being passed on as they came."""
+
+    bare_line_ends: bool = False
+    single_dots: bool = False
+    nul: bool = False
+
+    def __bool__(self) -> bool:
+        """Tell whether there is any."""
+        return self.bare_line_ends or self.single_dots or self.nul
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Octets of the data in wire form: dots doubled, as they came."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The final dot has come.  `rest` is what the peer sent after it."""
+
+    defects: Defects
+    rest: bytes
+
+
+_SOUND = Defects()
+
+
+class EndFinder:
+    """Turn octets, cut anywhere, into `Block`s and one `End`."""
+
+    def __init__(self) -> None:
+        """Begin before the first line: a dot right there ends an empty message."""
+        self._held = b"\r\n"
+        # The CRLF of the DATA command serves as the line end before the first line; it is no part of the data.
+        self._foreign = 2
+        self._pairs = self._returns = self._feeds = 0
+        self._single_dots = self._nul = False
+
+    def feed(self, octets: bytes) -> list[Block | End]:
+        """Return what `octets` complete; after `End` the finder is used up."""
+        held = self._held + octets if self._held else octets
+        at = held.find(_END)
+        if at < 0:
+            keep = next((len(start) for start in _STARTS_OF_END if held.endswith(start)), 0)
+            cut = len(held) - keep
+            self._held = held[cut:]
+            return self._blocks(held[:cut])
+        blocks = self._blocks(held[: at + 2])
+        return [*blocks, End(self._found(), held[at + 5 :])]
+
+    def _blocks(self, data: bytes) -> list[Block | End]:
+        if not data:
+            return []
+        # `_held` begins with every CR that may be half of a pair, so a pair or CRLF-dot is never cut here ...
+        self._pairs += data.count(b"\r\n")
+        self._returns += data.count(b"\r")
+        self._feeds += data.count(b"\n")
+        # ... and a CRLF before a dot is held back with it, so the dot and its double are in one block or held.
+        if not self._single_dots and b"\n." in data:
+            self._single_dots = data.count(b"\r\n.") != data.count(b"\r\n..")
+        self._nul = self._nul or b"\0" in data
+        if self._foreign:
+            data, self._foreign = data[self._foreign :], max(0, self._foreign - len(data))
+        return [Block(data)] if data else []
+
+    def _found(self) -> Defects:
+        bare = not self._pairs == self._returns == self._feeds
+        if bare or self._single_dots or self._nul:
+            return Defects(bare, self._single_dots, self._nul)
+        return _SOUND
+
+
+def stuff(octets: bytes) -> bytes:
+    """Double the dot of every line that begins with one (RFC 5321, 4.5.2); `octets` begin at a line's start."""
+    if octets.startswith(b"."):
+        octets = b"." + octets
+    return octets.replace(b"\r\n.", b"\r\n..") if b"\n." in octets else octets
+
+
+def unstuff(octets: bytes) -> bytes:
+    """Take the first dot off every line that begins with one; `octets` begin at a line's start."""
+    if octets.startswith(b"."):
+        octets = octets[1:]
+    return octets.replace(b"\r\n.", b"\r\n") if b"\n." in octets else octets
+
+
+def canonical(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """
+    Yield data in wire form anew, from data as a sender gave them, cut anywhere.
+
+    The result holds CR and LF only as pairs, doubles the dot of every line that begins with one, and ends
+    with CRLF or is empty.
+    """
+    # Held back between blocks: a line end, because a dot may follow it, and the dot that is to be taken off, because
+    # what follows then begins the line and may be a dot again.  The data begin at a line's start.
+    held = b"\r\n"
+    foreign = 2
+    for block in blocks:
+        held += block
+        keep = next((len(end) for end in _JOINTS if held.endswith(end)), 0)
+        cut = len(held) - keep
+        if out := _rewritten(held[:cut])[foreign:]:
+            yield out
+        foreign = foreign if cut == 0 else 0
+        held = held[cut:]
+    if out := _rewritten(held)[foreign:]:
+        yield out
+
+
+def _rewritten(data: bytes) -> bytes:
+    """Rewrite data in which every dot that begins a line stands behind its line end; they may begin within a line."""
+    content = data.replace(b"\r\n.", b"\r\n")
+    return _LINE_ENDS.sub(b"\r\n", content).replace(b"\r\n.", b"\r\n..")

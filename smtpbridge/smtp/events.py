@@ -1,0 +1,83 @@
+"""
+What a `ServerSession` is told once, and what it tells its skin.
+
+`Terms` are the listener's conditions.  The events are what a session cannot
+do by itself: decide about a login, start TLS, take a message, close.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from smtpbridge.smtp.commands import Mail
+from smtpbridge.smtp.data import Block, Defects
+from smtpbridge.smtp.replies import Reply
+from smtpbridge.smtp.sasl import LoginAttempt
+
+
+class Judge(Protocol):
+    """An opinion from outside on the addresses of a transaction; a positive reply lets the address in."""
+
+    def sender(self, mail: Mail) -> Reply:
+        """Answer MAIL."""
+
+    def recipient(self, address: str, accepted: int) -> Reply:
+        """Answer RCPT; `accepted` recipients have been let in before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """
+    What a listener offers and how much it bears with.
+
+    Sizes are in octets.  `trusted` tells that the peer may relay without AUTH and may AUTH without TLS;
+    `auth_offered` that there is anybody who could log in; `auth_required` that everybody must.  `keywords` replaces
+    the extensions named after EHLO.  Without a `judge` every address is let in.
+    """
+
+    hostname: str
+    trusted: bool = False
+    starttls: bool = False
+    auth_offered: bool = False
+    auth_required: bool = False
+    max_message: int = 20_905_984
+    max_recipients: int = 1000
+    max_line: int = 2048
+    max_bad_commands: int = 20
+    keywords: tuple[str, ...] | None = None
+    judge: Judge | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeTls:
+    """Write what there is to send, start the handshake, call `secured`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageBegins:
+    """The envelope is complete and the data follow as `Block` events."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    eight_bit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEnds:
+    """The data are complete; answer with `conclude`."""
+
+    defects: Defects
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDropped:
+    """The data went over the limit and are refused already; forget what came of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Write what there is to send and close; `reason` is for the log."""
+
+    reason: str
+
+
+Event: TypeAlias = LoginAttempt | UpgradeTls | MessageBegins | Block | MessageEnds | MessageDropped | Close

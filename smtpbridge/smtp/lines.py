@@ -1,0 +1,72 @@
+"""
+Cut octets into command or reply lines, bounded.  No I/O, no meaning.
+
+Theory of operation
+-------------------
+
+A line ends with CRLF and with nothing else (RFC 5321, 2.3.8).  `LineReader`
+looks for LF, because a line that ends with a bare LF must not hang the dialogue
+either: it comes out as `Defect.BARE_LF`, which its user refuses and never obeys.
+
+What is kept is bounded by `limit`.  Of a longer line only the fact is kept;
+its octets are dropped as they come, and one `Defect.TOO_LONG` stands for it
+once its end has been seen, so the two sides stay in step.
+
+Lines are cut by position, and what was consumed is dropped once per block:
+a thousand commands in one block cost a thousand searches, not a thousand copies.
+"""
+
+from enum import Enum, auto
+
+
+class Defect(Enum):
+    """What is wrong with a line that cannot be used."""
+
+    TOO_LONG = auto()
+    BARE_LF = auto()
+
+
+class LineReader:
+    """Turn octets, cut anywhere, into lines without their CRLF."""
+
+    def __init__(self, limit: int) -> None:
+        """Let no line be longer than `limit` octets, CRLF included."""
+        self.limit = limit
+        self._held = b""
+        self._at = 0
+        self._overrun = False
+
+    def feed(self, octets: bytes) -> None:
+        """Take what the peer sent."""
+        self._held = self._held[self._at :] + octets
+        self._at = 0
+
+    def next(self) -> bytes | Defect | None:
+        """Return the next line or what is wrong with it; `None` when no line is complete."""
+        end = self._held.find(b"\n", self._at)
+        if end < 0:
+            self._bound()
+            return None
+        start, self._at = self._at, end + 1
+        if self._overrun or end + 1 - start > self.limit:
+            self._overrun = False
+            return Defect.TOO_LONG
+        if end == start or self._held[end - 1] != 13:
+            return Defect.BARE_LF
+        return self._held[start : end - 1]
+
+    def take_rest(self) -> bytes:
+        """Return all octets that no line has used yet, and forget them."""
+        rest = self._held[self._at :]
+        self._held, self._at = b"", 0
+        return rest
+
+    def __len__(self) -> int:
+        """Tell how many octets wait; what was dropped of an unfinished line counts as one."""
+        return len(self._held) - self._at + self._overrun
+
+    def _bound(self) -> None:
+        """Drop an unfinished line that is already too long; its LF will still be seen."""
+        if len(self._held) - self._at >= self.limit:
+            self._overrun = True
+            self._held, self._at = b"", 0

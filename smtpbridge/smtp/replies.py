@@ -1,0 +1,157 @@
+"""
+SMTP replies as values, and reading them from a peer.  No I/O.
+
+Theory of operation
+-------------------
+
+A `Reply` is what one side says to a command: a code (RFC 5321, 4.2), often an
+enhanced code (RFC 3463), and text of one line or several.  It is also how this
+package refuses: whoever must say no builds the reply that the peer will get.
+
+`encode` writes printable ASCII only and never a line over 512 octets
+(RFC 5321, 4.5.3.1.5), whatever the text came from.
+
+`ReplyReader` reads a server's replies.  The first line of a reply that does
+not fit the grammar, and a reply with too many lines, raise `BadReply`: after
+that nobody knows which command an answer belongs to, so the connection is lost.
+"""
+
+import re
+from dataclasses import dataclass
+
+from smtpbridge.errors import SmtpbridgeError
+from smtpbridge.smtp.lines import Defect, LineReader
+
+# RFC 5321, 4.5.3.1.5, less CRLF.
+MAX_LINE = 510
+# A server's reply may be longer than the RFC allows; this is where patience ends.
+_MAX_READ_LINE = 4096
+_MAX_READ_LINES = 128
+
+_LINE = re.compile(rb"([2-5][0-5][0-9])(?:([ -])(.*))?", re.DOTALL)
+_ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: +|$)")
+_UNPRINTABLE = re.compile(r"[^ -~]")
+
+
+class BadReply(SmtpbridgeError):
+    """What the server sent is no SMTP reply, or one without end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A code, an enhanced code (empty: none) and the text's lines."""
+
+    code: int
+    enhanced: str
+    lines: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The text as one line."""
+        return " ".join(self.lines)
+
+    @property
+    def is_positive(self) -> bool:
+        """2yz: the command was carried out."""
+        return 200 <= self.code < 300
+
+    @property
+    def is_intermediate(self) -> bool:
+        """3yz: go on."""
+        return 300 <= self.code < 400
+
+    @property
+    def is_transient(self) -> bool:
+        """4yz: the same may succeed later."""
+        return 400 <= self.code < 500
+
+    @property
+    def is_permanent(self) -> bool:
+        """5yz: the same will fail again."""
+        return self.code >= 500
+
+    def encode(self) -> bytes:
+        """Return the lines for the wire."""
+        lead = f"{self.enhanced} " if self.enhanced else ""
+        if len(self.lines) == 1:
+            return (printable(f"{self.code} {lead}{self.lines[0]}") + "\r\n").encode("ascii")
+        head = "".join(printable(f"{self.code}-{lead}{line}") + "\r\n" for line in self.lines[:-1])
+        last = self.lines[-1] if self.lines else ""
+        return (head + printable(f"{self.code} {lead}{last}") + "\r\n").encode("ascii")
+
+    def __str__(self) -> str:
+        """Say it in one line, as a log wants it."""
+        return printable(" ".join(part for part in (str(self.code), self.enhanced, self.text) if part))
+
+
+def reply(code: int, enhanced: str, text: str) -> Reply:
+    """Return a reply of one line; `text` may come from anywhere, `encode` makes it harmless."""
+    return Reply(code, enhanced, (text,))
+
+
+def printable(text: str, limit: int = MAX_LINE) -> str:
+    """Return `text` as printable ASCII of at most `limit` characters, other characters as question marks."""
+    if not (text.isascii() and text.isprintable()):
+        text = _UNPRINTABLE.sub("?", text)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+class ReplyReader:
+    """Turn octets, cut anywhere, into `Reply` values."""
+
+    def __init__(self) -> None:
+        """Begin with the greeting."""
+        self._lines = LineReader(_MAX_READ_LINE)
+        self._part: list[str] = []
+        self._code = b""
+
+    def feed(self, octets: bytes) -> None:
+        """Take what the server sent."""
+        self._lines.feed(octets)
+
+    def next(self) -> Reply | None:
+        """Return the next reply, `None` when none is complete; raise `BadReply`."""
+        while (line := self._lines.next()) is not None:
+            if isinstance(line, Defect):
+                raise BadReply(f"a reply line is {_SAID[line]}")
+            if (found := self._take(line)) is not None:
+                return found
+        return None
+
+    def __len__(self) -> int:
+        """Tell how many octets wait that are no reply yet."""
+        return len(self._lines) + len(self._part)
+
+    def _take(self, line: bytes) -> Reply | None:
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise BadReply(f"not an SMTP reply: {printable(line.decode('latin-1'), 80)}")
+        code, separator, text = match.groups()
+        if self._part and code != self._code:
+            raise BadReply(f"a reply changed its code from {self._code.decode()} to {code.decode()}")
+        self._part.append((text or b"").decode("utf-8", "backslashreplace"))
+        if separator == b"-":
+            self._code = code
+            if len(self._part) >= _MAX_READ_LINES:
+                raise BadReply(f"a reply has over {_MAX_READ_LINES} lines")
+            return None
+        lines, self._part = self._part, []
+        return _reply_from(int(code), lines)
+
+
+_SAID = {Defect.TOO_LONG: f"over {_MAX_READ_LINE} octets", Defect.BARE_LF: "not ended by CRLF"}
+
+
+def _reply_from(code: int, lines: list[str]) -> Reply:
+    """Take the enhanced code off every line where the first line has one of the reply's own class."""
+    match = _ENHANCED.match(lines[0])
+    if match is None or int(match[1][0]) != code // 100:
+        return Reply(code, "", tuple(lines))
+    enhanced = match[1]
+    return Reply(code, enhanced, tuple(_without(enhanced, line) for line in lines))
+
+
+def _without(enhanced: str, line: str) -> str:
+    """Take `enhanced` off a line, but not off a longer code that begins alike."""
+    match = _ENHANCED.match(line)
+    return line[match.end() :] if match is not None and match[1] == enhanced else line

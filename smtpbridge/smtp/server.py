@@ -1,0 +1,400 @@
+"""
+One SMTP session seen from the server, without I/O (RFC 5321, 3 and 4).
+
+Theory of operation
+-------------------
+
+The skin passes on what the peer sent (`receive`), acts on the events that come
+back, and then writes `data_to_send()`: the replies of the whole batch in one
+piece, in the order of the commands.
+
+Three things take a decision from outside: a login, a TLS handshake, the
+verdict on a message.  While one of them is open the session reads no further;
+what the peer pipelined waits in the line reader, so replies cannot overtake
+each other.  `login`, `secured` and `conclude` give the decision and go on.
+
+What a command does in which state stands in one table, `_STEPS`; whatever is
+not in it is refused as a bad sequence.
+
+    GREETED --EHLO--> READY --MAIL--> MAIL --RCPT--> RCPT --DATA--> DATA --.--> VERDICT --> READY
+    READY --AUTH--> RESPONSE --> LOGIN --> READY        GREETED, READY --STARTTLS--> HANDSHAKE --> GREETED
+
+STARTTLS forgets all that was said before it, and a peer that sent anything
+behind it in the clear is cut off: those octets could have been injected
+(RFC 3207, 4.2 and 6).
+
+What must not be known here: sockets, time, who the users are, what a message is.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from typing import TypeAlias
+
+from smtpbridge.smtp import texts
+from smtpbridge.smtp.commands import UNKNOWN, Auth, Command, Hello, Mail, Recipient, Verb, read_command, verb_of
+from smtpbridge.smtp.data import Block, Defects, End, EndFinder
+from smtpbridge.smtp.events import Close, Event, MessageBegins, MessageDropped, MessageEnds, Terms, UpgradeTls
+from smtpbridge.smtp.lines import Defect, LineReader
+from smtpbridge.smtp.replies import Reply, reply
+from smtpbridge.smtp.sasl import MAX_RESPONSE, MECHANISMS, Exchange, LoginAttempt, Prompt
+
+
+class State(Enum):
+    """Where a session stands."""
+
+    GREETED = auto()
+    READY = auto()
+    MAIL = auto()
+    RCPT = auto()
+    DATA = auto()
+    VERDICT = auto()
+    RESPONSE = auto()
+    LOGIN = auto()
+    HANDSHAKE = auto()
+    CLOSED = auto()
+
+
+_WAITING = frozenset({State.VERDICT, State.LOGIN, State.HANDSHAKE, State.CLOSED})
+
+
+class ServerSession:
+    """The server's half of one connection."""
+
+    def __init__(self, terms: Terms, *, secure: bool = False) -> None:
+        """Begin; `secure` tells that TLS is up already."""
+        self.terms = terms
+        self.secure = secure
+        self.state = State.GREETED
+        self.peer_name = ""
+        self.extended = False
+        self.user: str | None = None
+        self._lines = LineReader(terms.max_line)
+        self._out: list[bytes] = []
+        self._events: list[Event] = []
+        self._bad = 0
+        self._mail = Mail("")
+        self._recipients: list[str] = []
+        self._finder = EndFinder()
+        self._size = 0
+        self._exchange: Exchange | None = None
+        self._claimed = ""
+
+    def data_to_send(self) -> bytes:
+        """Return what is to be written now, and forget it."""
+        out = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        self._out.clear()
+        return out
+
+    def greet(self, refusal: Reply | None = None) -> list[Event]:
+        """Say the greeting, or refuse the whole session with it."""
+        if refusal is not None:
+            return self._leave(refusal, "refused at once")
+        self._say(reply(220, "", f"{self.terms.hostname} ESMTP smtpbridge"))
+        return []
+
+    def receive(self, octets: bytes) -> list[Event]:
+        """Take what the peer sent; return what is to be done about it, in order."""
+        if self.state is State.DATA:
+            self._read_data(octets)
+        elif self.state is State.HANDSHAKE:
+            # In the clear, but too late for `_starttls` to see: TLS octets do not come here before `secured`.
+            return self._leave(texts.LEFTOVER, "octets in the clear behind STARTTLS")
+        elif self.state is not State.CLOSED:
+            self._lines.feed(octets)
+        return self._run()
+
+    def login(self, accepted: bool | None) -> list[Event]:
+        """Decide about the `LoginAttempt`; `None` says that it could not be looked into."""
+        if self.state is State.LOGIN:
+            self.state = State.READY
+            if accepted:
+                self.user = self._claimed
+                self._say(texts.LOGGED_IN)
+            else:
+                self._refuse(texts.LOGIN_REFUSED if accepted is False else texts.LOGIN_BUSY)
+        return self._run()
+
+    def secured(self) -> list[Event]:
+        """The handshake is done: begin anew, with nothing known of the peer (RFC 3207, 4.2)."""
+        if self.state is State.HANDSHAKE:
+            self.state = State.GREETED
+            self.secure = True
+            self.peer_name, self.extended, self.user = "", False, None
+        return []
+
+    def conclude(self, verdict: Reply) -> list[Event]:
+        """Answer the final dot."""
+        if self.state is State.VERDICT:
+            self._forget_transaction()
+            self._say(verdict)
+        return self._run()
+
+    def leave(self, last_words: Reply, reason: str) -> list[Event]:
+        """End the session from this side, where RFC 5321, 3.8 allows it: with 421, or behind a verdict."""
+        if self.state is State.CLOSED:
+            return []
+        return self._leave(last_words, reason)
+
+    @property
+    def waiting(self) -> bool:
+        """Tell whether the session reads nothing until a decision has come."""
+        return self.state in _WAITING
+
+    @property
+    def in_transaction(self) -> bool:
+        """Tell whether a message has been begun."""
+        return self.state in (State.MAIL, State.RCPT, State.DATA, State.VERDICT)
+
+    @property
+    def may_relay(self) -> bool:
+        """Tell whether the peer may send at all."""
+        return self.user is not None or (self.terms.trusted and not self.terms.auth_required)
+
+    @property
+    def buffered(self) -> int:
+        """How many octets wait unread."""
+        return len(self._lines)
+
+    # Reading
+
+    def _run(self) -> list[Event]:
+        while self.state not in _WAITING and self.state is not State.DATA:
+            line = self._lines.next()
+            if line is None:
+                break
+            self._take(line)
+        events, self._events = self._events, []
+        return events
+
+    def _take(self, line: bytes | Defect) -> None:
+        if self._exchange is not None:
+            # A line that is no response ends the exchange too: else the client's next command would be taken for one.
+            step = texts.RESPONSE_DEFECTS[line] if isinstance(line, Defect) else self._exchange.respond(line)
+            self._answer_exchange(step)
+        elif isinstance(line, Defect):
+            self._refuse(texts.LINE_DEFECTS[line])
+        else:
+            self._obey(line, read_command(line))
+
+    def _obey(self, line: bytes, command: Command | Reply) -> None:
+        if not isinstance(command, Reply):
+            verb = verb_of(command)
+            step = _STEPS.get((self.state, verb))
+            if step is None:
+                self._refuse(self._out_of_sequence(verb))
+            else:
+                step(self, command)
+        elif command is UNKNOWN and line.upper().startswith(texts.HTTP):
+            self._events += self._leave(texts.NO_HTTP, "the peer speaks HTTP")
+        else:
+            self._refuse(command)
+
+    def _out_of_sequence(self, verb: Verb) -> Reply:
+        if self.state is State.GREETED:
+            return texts.HELLO_FIRST
+        if verb is Verb.RCPT:
+            return texts.MAIL_FIRST
+        if verb is Verb.DATA:
+            return texts.NO_RECIPIENT if self.state is State.MAIL else texts.MAIL_FIRST
+        return texts.SEQUENCE
+
+    def _read_data(self, octets: bytes) -> None:
+        for found in self._finder.feed(octets):
+            match found:
+                case Block():
+                    self._size += len(found.octets)
+                    if self._size <= self.terms.max_message:
+                        self._events.append(found)
+                case End():
+                    self._lines.feed(found.rest)
+                    self._end_data(found.defects)
+
+    def _end_data(self, defects: Defects) -> None:
+        if self._size > self.terms.max_message:
+            self._forget_transaction()
+            self._events.append(MessageDropped())
+            self._say(texts.TOO_BIG)
+            return
+        self.state = State.VERDICT
+        self._events.append(MessageEnds(defects))
+
+    # Saying
+
+    def _say(self, answer: Reply) -> None:
+        self._out.append(answer.encode())
+
+    def _refuse(self, answer: Reply) -> None:
+        self._bad += 1
+        if self._bad > self.terms.max_bad_commands:
+            self._events += self._leave(texts.PATIENCE, "too many errors")
+        else:
+            self._say(answer)
+
+    def _leave(self, last_words: Reply, reason: str) -> list[Event]:
+        self.state = State.CLOSED
+        self._say(last_words)
+        self._lines.take_rest()
+        return [Close(reason)]
+
+    # Steps of the table
+
+    def _hello(self, command: Command) -> None:
+        assert isinstance(command, Hello)
+        self._forget_transaction()
+        self.peer_name, self.extended = command.name, command.extended
+        keywords = self._keywords() if command.extended else ()
+        self._say(Reply(250, "", (self.terms.hostname, *keywords)))
+
+    def _keywords(self) -> Sequence[str]:
+        if self.terms.keywords is not None:
+            return self.terms.keywords
+        found = ["PIPELINING", f"SIZE {self.terms.max_message}", "8BITMIME", "ENHANCEDSTATUSCODES"]
+        if self.terms.starttls and not self.secure:
+            found.append("STARTTLS")
+        if self._auth_possible():
+            # The second spelling is for clients older than RFC 2554; SparkPost shows both.
+            found += ["AUTH LOGIN PLAIN", "AUTH=LOGIN PLAIN"]
+        return [*found, "HELP"]
+
+    def _auth_possible(self) -> bool:
+        return self.terms.auth_offered and (self.secure or self.terms.trusted)
+
+    def _starttls(self, _: Command) -> None:
+        if not self.terms.starttls or self.secure:
+            self._refuse(texts.NO_STARTTLS)
+        elif len(self._lines):
+            self._events += self._leave(texts.LEFTOVER, "commands behind STARTTLS")
+        else:
+            self.state = State.HANDSHAKE
+            self._say(texts.READY_FOR_TLS)
+            self._events.append(UpgradeTls())
+
+    def _auth(self, command: Command) -> None:
+        assert isinstance(command, Auth)
+        if not self.terms.auth_offered:
+            self._refuse(texts.NO_AUTH)
+        elif not self._auth_possible():
+            self._refuse(texts.TLS_FOR_AUTH)
+        elif self.user is not None:
+            self._refuse(texts.SEQUENCE)  # RFC 4954, 4: once is enough
+        elif command.mechanism not in MECHANISMS:
+            self._refuse(texts.MECHANISM)
+        else:
+            self._exchange = Exchange(command.mechanism)
+            self.state = State.RESPONSE
+            self._lines.limit = MAX_RESPONSE
+            self._answer_exchange(self._exchange.begin(command.initial))
+
+    def _answer_exchange(self, step: Prompt | LoginAttempt | Reply) -> None:
+        match step:
+            case Prompt():
+                self._out.append(step.line)
+                return
+            case LoginAttempt():
+                self.state, self._claimed = State.LOGIN, step.user
+                self._events.append(step)
+            case Reply():
+                self.state = State.READY
+                self._refuse(step)
+        self._exchange = None
+        self._lines.limit = self.terms.max_line
+
+    def _mail_from(self, command: Command) -> None:
+        assert isinstance(command, Mail)
+        if not self.may_relay:
+            self._refuse(self._who_are_you())
+        elif command.size is not None and command.size > self.terms.max_message:
+            self._say(texts.TOO_BIG)
+        elif self._judged(self.terms.judge.sender(command) if self.terms.judge else None, texts.SENDER_OK):
+            self._mail = command
+            self.state = State.MAIL
+
+    def _judged(self, opinion: Reply | None, otherwise: bytes) -> bool:
+        """Say what the judge thinks, or `otherwise` without one; tell whether that lets the address in."""
+        if opinion is None:
+            self._out.append(otherwise)
+            return True
+        self._say(opinion)
+        return opinion.is_positive
+
+    def _who_are_you(self) -> Reply:
+        if self._auth_possible():
+            return texts.AUTH_FIRST
+        if self.terms.auth_offered and self.terms.starttls:
+            return texts.TLS_FIRST
+        return texts.NO_RELAY
+
+    def _rcpt_to(self, command: Command) -> None:
+        assert isinstance(command, Recipient)
+        if len(self._recipients) >= self.terms.max_recipients:
+            self._say(texts.TOO_MANY)
+            return
+        judge = self.terms.judge
+        opinion = judge.recipient(command.address, len(self._recipients)) if judge else None
+        if self._judged(opinion, texts.RECIPIENT_OK):
+            self._recipients.append(command.address)
+            self.state = State.RCPT
+
+    def _data(self, _: Command) -> None:
+        self.state = State.DATA
+        self._finder = EndFinder()
+        self._size = 0
+        self._out.append(texts.GO_AHEAD)
+        self._events.append(MessageBegins(self._mail.sender, tuple(self._recipients), self._mail.eight_bit))
+        if rest := self._lines.take_rest():
+            self._read_data(rest)
+
+    def _reset(self, _: Command) -> None:
+        self._forget_transaction()
+        self._out.append(texts.OK)
+
+    def _forget_transaction(self) -> None:
+        self._recipients = []
+        self.state = State.READY
+
+    def _noop(self, _: Command) -> None:
+        self._out.append(texts.OK)
+
+    def _reset_early(self, _: Command) -> None:
+        self._out.append(texts.OK)
+
+    def _verify(self, _: Command) -> None:
+        self._say(texts.CANNOT_VERIFY)
+
+    def _help(self, _: Command) -> None:
+        words = " ".join(verb.value for verb in Verb)
+        self._say(Reply(214, "2.0.0", ("This is smtpbridge, an SMTP relay.  Commands:", words)))
+
+    def _quit(self, _: Command) -> None:
+        self._events += self._leave(texts.BYE, "QUIT")
+
+
+Step: TypeAlias = Callable[[ServerSession, Command], None]
+
+_ANYWHERE: dict[Verb, Step] = {
+    Verb.EHLO: ServerSession._hello,
+    Verb.HELO: ServerSession._hello,
+    Verb.NOOP: ServerSession._noop,
+    Verb.VRFY: ServerSession._verify,
+    Verb.HELP: ServerSession._help,
+    Verb.QUIT: ServerSession._quit,
+}
+_STEPS: dict[tuple[State, Verb], Step] = {
+    **{
+        (state, verb): step
+        for state in (State.GREETED, State.READY, State.MAIL, State.RCPT)
+        for verb, step in _ANYWHERE.items()
+    },
+    # RFC 5321, 4.1.4: RSET is allowed before EHLO and changes nothing there.
+    (State.GREETED, Verb.RSET): ServerSession._reset_early,
+    (State.GREETED, Verb.STARTTLS): ServerSession._starttls,
+    (State.READY, Verb.RSET): ServerSession._reset,
+    (State.READY, Verb.STARTTLS): ServerSession._starttls,
+    (State.READY, Verb.AUTH): ServerSession._auth,
+    (State.READY, Verb.MAIL): ServerSession._mail_from,
+    (State.MAIL, Verb.RSET): ServerSession._reset,
+    (State.MAIL, Verb.RCPT): ServerSession._rcpt_to,
+    (State.RCPT, Verb.RSET): ServerSession._reset,
+    (State.RCPT, Verb.RCPT): ServerSession._rcpt_to,
+    (State.RCPT, Verb.DATA): ServerSession._data,
+}
