@@ -46,6 +46,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "assembly": {"relay", "smtp", "dialect", "settings"},
     "tap": ANYTHING,
     "cli": ANYTHING,
+    # What `cli` does, by subject; it belongs to `cli`.
+    "commands": ANYTHING,
 }
 # Nobody imports these: the plugin names `tap`, the installed command names `cli`.
 ROOTS = {"tap", "cli"}
@@ -63,7 +65,7 @@ PURE_LIBRARIES = {
 CLOCKS = {"now", "utcnow", "today"}
 
 # These read and write files; what else has to do with files gets octets or an open file from them.
-FILES = ("tap", "cli", "config", "store", "relay.spool", "sandbox.folder")
+FILES = ("tap", "cli", "commands", "config", "store", "relay.spool", "sandbox.folder")
 # A path is a value of the configuration; what is in the file is for `config` to read.
 PATHS = ("settings",)
 READS_AND_WRITES = {"read_bytes", "read_text", "write_bytes", "write_text", "iterdir"}

@@ -1,0 +1,120 @@
+"""
+From a configuration to the objects of the relay.
+
+`tap` assembles the whole of it; `cli check` only a pool, to see whether the
+provider can be reached.  What an object is told are plain arguments: nothing
+below knows that there is a configuration file.
+"""
+
+import os
+import time
+
+from twisted.internet.endpoints import HostnameEndpoint, serverFromString
+from twisted.internet.interfaces import IReactorTime
+
+from smtpbridge.dialect.sender import organisational_domain
+from smtpbridge.relay.auth import Account, Accounts
+from smtpbridge.relay.bridge import Bridge
+from smtpbridge.relay.deadlines import Deadlines
+from smtpbridge.relay.ids import message_ids
+from smtpbridge.relay.leases import Limits
+from smtpbridge.relay.listener import Gate, Habits
+from smtpbridge.relay.pool import Host, Login, Pool
+from smtpbridge.relay.service import Door, RelayService
+from smtpbridge.relay.tls import client_options, server_context
+from smtpbridge.relay.upstream import Patience
+from smtpbridge.settings.endpoint import Reach
+from smtpbridge.settings.values import AuthMode, Config, LineEndings, Listener, Security, Upstream
+from smtpbridge.smtp.events import Terms
+
+
+def relay_service(config: Config, reactor: IReactorTime) -> RelayService:
+    """Build everything that relays mail; nothing is opened yet."""
+    # The public suffix list takes a moment to read; the first message should not wait for it.
+    organisational_domain("example.com")
+    deadlines = Deadlines(reactor)
+    pools = {upstream.name: pool_for(upstream, config.hostname, deadlines, reactor) for upstream in config.upstreams}
+    bridge = Bridge(pools, config.translation, deadlines)
+    accounts = Accounts(Account(one.username, one.secret) for one in config.credentials)
+    new_id = message_ids(time.time, os.getpid())
+    doors = []
+    for listener in config.listeners:
+        tls = server_context(listener.key_pair.certificate, listener.key_pair.key) if listener.key_pair else None
+        gate = Gate(
+            _habits(listener, config.hostname, accounts),
+            accounts,
+            bridge,
+            deadlines,
+            new_id=new_id,
+            epoch=time.time,
+            tls=tls,
+            local=listener.address.reach is Reach.LOCAL,
+        )
+        doors.append(Door(listener.endpoint, serverFromString(reactor, listener.endpoint), gate))
+    return RelayService(doors, list(pools.values()), bridge, reactor, config.notes)
+
+
+def pool_for(upstream: Upstream, hello_name: str, deadlines: Deadlines, reactor: IReactorTime) -> Pool:
+    """Build the pool of one upstream; nothing is dialled yet."""
+    roots = upstream.trust_roots.certificates if upstream.trust_roots else None
+    wait = upstream.deadlines
+    hosts = [
+        Host(
+            label=str(host),
+            endpoint=HostnameEndpoint(reactor, host.name, host.port, timeout=wait.connect),
+            tls=client_options(upstream.server_name or host.name, roots),
+        )
+        for host in upstream.hosts
+    ]
+    return Pool(
+        upstream.name,
+        hosts,
+        Limits(
+            hosts=len(hosts),
+            max_connections=upstream.max_connections,
+            max_messages=upstream.max_messages,
+            max_age=upstream.max_age_seconds,
+            max_idle=upstream.idle_seconds,
+            max_waiters=upstream.max_waiters,
+        ),
+        deadlines,
+        hello_name=hello_name,
+        implicit_tls=upstream.security is Security.TLS,
+        login=Login(upstream.username, upstream.password),
+        patience=Patience(
+            connect=wait.connect,
+            tls=wait.tls,
+            greeting=wait.greeting,
+            command=wait.command,
+            data=wait.data,
+            block=wait.block,
+            final=wait.final,
+            min_rate=upstream.min_rate_bytes,
+        ),
+        max_wait=upstream.wait_seconds,
+    )
+
+
+def _habits(listener: Listener, hostname: str, accounts: Accounts) -> Habits:
+    terms = Terms(
+        hostname=hostname,
+        starttls=listener.key_pair is not None,
+        auth_offered=listener.auth is not AuthMode.OFF and bool(accounts),
+        auth_required=listener.auth is AuthMode.REQUIRED,
+        max_message=listener.max_message_bytes,
+        max_recipients=listener.max_recipients,
+        max_line=listener.max_line_bytes,
+        max_bad_commands=listener.max_bad_commands,
+    )
+    return Habits(
+        terms=terms,
+        allow=listener.allow,
+        reject_bare=listener.line_endings is LineEndings.REJECT,
+        idle=listener.idle_seconds,
+        data=listener.data_seconds,
+        verdict=listener.verdict_seconds,
+        max_sessions=listener.max_sessions,
+        max_sessions_per_address=listener.max_sessions_per_address,
+        max_header=listener.max_header_bytes,
+        spool=listener.spool_bytes,
+    )

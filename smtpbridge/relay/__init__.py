@@ -1,0 +1,1 @@
+"""The Twisted side of SMTP: listener, bridge, upstream connections and their pool."""

@@ -1,0 +1,120 @@
+"""
+One transaction of a plan, until its end is known.
+
+Asks a pool for a connection, sends, and moves to another connection once, for
+free, when the first one failed before the final dot (design: the promise).
+Calls back exactly once, with the outcome and the host that gave it.
+"""
+
+from collections.abc import Callable
+
+from twisted.logger import Logger
+
+from smtpbridge.dialect.plan import Transaction
+from smtpbridge.relay.pool import Pool
+from smtpbridge.relay.submission import Submission
+from smtpbridge.relay.upstream import Letter, UpstreamConnection
+from smtpbridge.relay.verdict import Outcome, not_sent, outcome_of
+from smtpbridge.smtp.client import Concluded, Phase
+from smtpbridge.smtp.replies import Reply, reply
+
+# RFC 6152, 3: content of 8 bits may not go to a server that does not take it.
+_BROKEN = reply(451, "4.3.0", "Internal error; the message was not sent")
+_EIGHT_BIT = reply(554, "5.6.3", "The provider does not take 8-bit content")
+
+
+class Attempt:
+    """The sending of one transaction."""
+
+    _log = Logger()
+
+    def __init__(
+        self, pool: Pool, transaction: Transaction, message: Submission, over: Callable[[Outcome, str], None]
+    ) -> None:
+        """Prepare; nothing happens before `start`."""
+        self._pool = pool
+        self._transaction = transaction
+        self._message = message
+        self._over = over
+        self._waiting: int | None = None
+        self._connection: UpstreamConnection | None = None
+        self._moved = False
+        self._done = False
+        self._bounded = True
+
+    def start(self, *, bounded: bool) -> None:
+        """Ask for a connection; a first transaction is refused when too many wait, a copy is not."""
+        self._bounded = bounded
+        self._ask(fresh=False)
+
+    def drop(self, answer: Reply) -> None:
+        """Give up where that is possible: anywhere but behind the final dot."""
+        if self._connection is not None and self._connection.behind_final_dot:
+            return
+        if self._waiting is not None:
+            self._pool.withdraw(self._waiting)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abandon("the sender's time is up")
+            self._pool.give_back(connection)
+        self._end(not_sent(self._transaction.envelope.recipients, answer), "")
+
+    # What the pool calls
+
+    def granted(self, connection: UpstreamConnection) -> None:
+        """Send."""
+        self._waiting = None
+        self._connection = connection
+        try:
+            self._send(connection)
+        except Exception:
+            self._log.failure("id={id} cannot be sent", id=self._message.id)
+            self._connection = None
+            connection.abandon("internal error")
+            self._pool.give_back(connection)
+            self._end(not_sent(self._transaction.envelope.recipients, _BROKEN), connection.label)
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        envelope = self._transaction.envelope
+        eight_bit = self._message.eight_bit
+        if eight_bit and not connection.session.capabilities.eight_bit and not self._message.content.is_ascii():
+            self._connection = None
+            self._pool.give_back(connection)
+            self._end(not_sent(envelope.recipients, _EIGHT_BIT), connection.label)
+            return
+        letter = Letter(
+            envelope.sender, envelope.recipients, eight_bit, self._transaction.header, self._message.content
+        )
+        connection.send(letter, self._concluded)
+
+    def refused(self, answer: Reply) -> None:
+        """There is no connection."""
+        self._waiting = None
+        self._end(not_sent(self._transaction.envelope.recipients, answer), "")
+
+    # What the connection calls
+
+    def _concluded(self, end: Concluded) -> None:
+        connection = self._connection
+        if connection is None or self._done:
+            return
+        self._connection = None
+        self._pool.give_back(connection)
+        hung_up = end.hung_up is not None
+        lost = end.final is None and end.phase in (Phase.ENVELOPE, Phase.BODY)
+        if (hung_up or lost) and not self._moved:
+            self._moved = True
+            self._ask(fresh=True)
+            return
+        self._end(outcome_of(self._transaction.envelope.recipients, end), connection.label)
+
+    def _ask(self, *, fresh: bool) -> None:
+        self._waiting = -1
+        number = self._pool.ask(self, self._message.until, fresh=fresh, bounded=self._bounded)
+        if self._waiting is not None:
+            self._waiting = number
+
+    def _end(self, outcome: Outcome, host: str) -> None:
+        if not self._done:
+            self._done = True
+            self._over(outcome, host)

@@ -1,0 +1,391 @@
+"""
+One place where senders connect: the thin Twisted skin over `smtp.server`.
+
+Theory of operation
+-------------------
+
+`Gate` is the listener's factory: it counts sessions, knows who may relay, and
+makes a `Sender` for each connection.  A `Sender` feeds its session, keeps the data
+of a message in a `Spool`, hands whole messages to the bridge, and writes the
+session's replies in one piece for each batch of octets that came in.
+
+While the session waits for a verdict, octets that still come are left in
+the kernel (`pauseProducing`): back-pressure, not memory.  A sender that
+goes away behind its final dot changes nothing for its message.
+
+An exception in one session ends that session with 421 and is logged; the peer
+never sees its text.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network, IPv6Network
+from typing import assert_never
+
+from twisted.internet.interfaces import IAddress, IHandshakeListener, IOpenSSLContextFactory, ISSLTransport
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from smtpbridge.mail.message import Envelope
+from smtpbridge.mail.trace import Trace, rfc5322_date
+from smtpbridge.relay.auth import Accounts, allowed, read_user_name
+from smtpbridge.relay.bridge import Bridge
+from smtpbridge.relay.deadlines import NEVER, Deadlines
+from smtpbridge.relay.spool import HeaderTooLong, NoSpace, Spool
+from smtpbridge.relay.submission import Submission
+from smtpbridge.relay.wire import Wire, wire_of
+from smtpbridge.smtp.data import Block, Defects
+from smtpbridge.smtp.events import Close, Event, MessageBegins, MessageDropped, MessageEnds, Terms, UpgradeTls
+from smtpbridge.smtp.replies import Reply, printable, reply
+from smtpbridge.smtp.sasl import LoginAttempt
+from smtpbridge.smtp.server import ServerSession, State
+
+_TOO_MANY_SESSIONS = reply(421, "4.4.5", "Service unavailable, concurrency limit reached")
+_TOO_MANY_FROM_YOU = reply(421, "4.7.0", "Too many sessions from your address")
+_TIMEOUT = reply(421, "4.4.2", "Timeout; closing connection")
+_BROKEN = reply(421, "4.3.0", "Internal error; closing connection")
+_STOPPING = reply(421, "4.3.2", "Service is shutting down")
+_BARE = reply(550, "5.6.0", "The message holds a bare CR or LF; lines end with CR LF (RFC 5321, 2.3.8)")
+_NUL = reply(550, "5.6.0", "The message holds a NUL octet (RFC 5322, 2.2)")
+_LONG_HEADER = reply(552, "5.3.4", "The header of the message is longer than this server takes")
+# A handshake, or a peer that is to close, takes no longer than this, in seconds.
+_SHORT = 60.0
+_NO_SPACE = reply(452, "4.3.1", "Insufficient system storage")
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How a listener treats its senders; times in seconds, sizes in octets."""
+
+    terms: Terms
+    allow: Sequence[IPv4Network | IPv6Network] = ()
+    reject_bare: bool = False
+    idle: float = 300.0
+    data: float = 180.0
+    verdict: float = 570.0
+    max_sessions: int = 4096
+    max_sessions_per_address: int = 2048
+    max_header: int = 4 * 1024 * 1024
+    spool: int = 262_144
+
+
+class Gate(Factory):
+    """The factory of one listener."""
+
+    noisy = False
+    log = Logger()
+
+    def __init__(
+        self,
+        habits: Habits,
+        accounts: Accounts,
+        bridge: Bridge,
+        deadlines: Deadlines,
+        *,
+        new_id: Callable[[], str],
+        epoch: Callable[[], float],
+        tls: IOpenSSLContextFactory | None = None,
+        local: bool = False,
+    ) -> None:
+        """Let senders in; `epoch` is the time of day, `local` says that peers have no address and are trusted."""
+        self.habits = habits
+        self.accounts = accounts
+        self.bridge = bridge
+        self.deadlines = deadlines
+        self.new_id = new_id
+        self.epoch = epoch
+        self.tls = tls
+        self.sessions: set[Sender] = set()
+        self.stopping = False
+        self._local = local
+        self._per_address: Counter[str] = Counter()
+
+    def buildProtocol(self, addr: IAddress | None) -> "Sender":
+        """Return the protocol of a new connection."""
+        return Sender(self, getattr(addr, "host", "") or "")
+
+    def terms_for(self, address: str) -> Terms:
+        """Return the conditions for a peer."""
+        trusted = (self._local and not address) or allowed(address, self.habits.allow)
+        return replace(self.habits.terms, trusted=True) if trusted else self.habits.terms
+
+    def admit(self, sender: "Sender", address: str) -> Reply | None:
+        """Count a new session in; return the reply that turns it away, if there is one."""
+        if self.stopping:
+            return _STOPPING
+        if len(self.sessions) >= self.habits.max_sessions:
+            return _TOO_MANY_SESSIONS
+        if address and self._per_address[address] >= self.habits.max_sessions_per_address:
+            return _TOO_MANY_FROM_YOU
+        self.sessions.add(sender)
+        self._per_address[address] += 1
+        return None
+
+    def leave(self, sender: "Sender", address: str) -> None:
+        """Count a session out."""
+        if sender in self.sessions:
+            self.sessions.discard(sender)
+            self._per_address[address] -= 1
+            if not self._per_address[address]:
+                del self._per_address[address]
+
+    def stop(self) -> None:
+        """Turn new sessions away, and end those that are in no transaction (RFC 5321, 3.8)."""
+        self.stopping = True
+        for sender in list(self.sessions):
+            sender.stop()
+
+
+@implementer(IHandshakeListener)
+class Sender(Protocol):
+    """One connection of a sender."""
+
+    _wire: Wire
+
+    def __init__(self, gate: Gate, address: str) -> None:
+        """Serve a peer at `address`, empty for a local socket."""
+        self.deadline = NEVER
+        self.address = address
+        self._gate = gate
+        self._session = ServerSession(gate.terms_for(address))
+        self._spool: Spool | None = None
+        self._envelope = Envelope("", ())
+        self._eight_bit = False
+        self._subaccount = ""
+        self._pending: deque[Event] = deque()
+        self._acting = False
+        self._paused = False
+        self._lost = False
+
+    # What Twisted calls
+
+    def connectionMade(self) -> None:
+        """A peer has connected."""
+        self._wire = wire_of(self.transport)
+        self._session.secure = ISSLTransport.providedBy(self.transport)
+        refusal = self._gate.admit(self, self.address)
+        if refusal is not None:
+            self._gate.log.warn("session refused client={client}: {why}", client=self.address, why=refusal)
+        self._gate.deadlines.watch(self)
+        self._act(self._session.greet(refusal))
+
+    def dataReceived(self, data: bytes) -> None:
+        """Octets from the peer."""
+        try:
+            self._act(self._session.receive(data))
+        except Exception:
+            self._fail()
+
+    def handshakeCompleted(self) -> None:
+        """TLS is up."""
+        if self._session.state is State.HANDSHAKE:
+            self._act(self._session.secured())
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The peer is gone; a message whose final dot had come goes on."""
+        self._lost = True
+        self._gate.deadlines.forget(self)
+        self._gate.leave(self, self.address)
+        self._drop_spool()
+        if self._session.state is State.DATA:
+            self._gate.log.info(
+                "connection lost within a message client={client} from=<{sender}>: nothing was kept",
+                client=self.address,
+                sender=self._envelope.sender,
+            )
+
+    def deadline_passed(self) -> None:
+        """The peer was silent for too long, or does not close its side."""
+        if self._session.state in (State.HANDSHAKE, State.CLOSED):
+            self._wire.abortConnection()
+            return
+        self._gate.log.info(
+            "timeout client={client} state={state}", client=self.address, state=self._session.state.name
+        )
+        self._act(self._session.leave(_TIMEOUT, "timeout"))
+
+    def stop(self) -> None:
+        """The service stops: say so, unless a message is under way."""
+        if not self._session.in_transaction:
+            self._act(self._session.leave(_STOPPING, "shutting down"))
+
+    # Acting
+
+    def _act(self, events: list[Event]) -> None:
+        """Do what the session wants; what a decision made on the way brings about is done in the same loop."""
+        self._pending += events
+        if self._acting:
+            return
+        self._acting = True
+        try:
+            while self._pending:
+                self._do(self._pending.popleft())
+        finally:
+            self._acting = False
+        self._flush()
+        self._wait()
+
+    def _do(self, event: Event) -> None:
+        match event:
+            case Block():
+                if self._spool is not None:
+                    self._spool.write(event.octets)
+            case MessageBegins():
+                self._spool = Spool(self._gate.habits.spool)
+                self._envelope = Envelope(event.sender, event.recipients)
+                self._eight_bit = event.eight_bit
+            case MessageEnds():
+                self._submit(event.defects)
+            case MessageDropped():
+                self._drop_spool()
+            case LoginAttempt():
+                self._log_in(event)
+            case UpgradeTls():
+                self._flush()
+                assert self._gate.tls is not None, "STARTTLS was offered without a certificate"
+                self._wire.startTLS(self._gate.tls)
+            case Close():
+                self._drop_spool()
+                self._close()
+            case _:
+                assert_never(event)
+
+    def _flush(self) -> None:
+        if out := self._session.data_to_send():
+            self._wire.write(out)
+
+    def _wait(self) -> None:
+        habits = self._gate.habits
+        match self._session.state:
+            case State.DATA:
+                self.deadline = self._gate.deadlines.now() + habits.data
+            case State.VERDICT:
+                self.deadline = NEVER  # the bridge keeps that one
+            case State.HANDSHAKE:
+                self.deadline = self._gate.deadlines.now() + min(habits.idle, _SHORT)
+            case State.CLOSED:
+                return  # `_close` has set it, and a peer that goes on talking does not move it
+            case _:
+                self.deadline = self._gate.deadlines.now() + habits.idle
+        # Octets behind a message that waits for its verdict stay in the kernel.
+        if (self._session.waiting and self._session.buffered > 0) != self._paused and not self._lost:
+            self._paused = not self._paused
+            if self._paused:
+                self._wire.pauseProducing()
+            else:
+                self._wire.resumeProducing()
+
+    def _close(self) -> None:
+        """Close when all is written; the peer has a short while to close its side."""
+        self._flush()
+        self.deadline = self._gate.deadlines.now() + min(self._gate.habits.idle, _SHORT)
+        if self._paused and not self._lost:
+            # TLS ends with octets of the peer: whoever does not read waits in vain.
+            self._paused = False
+            self._wire.resumeProducing()
+        self._wire.loseConnection()
+
+    def _fail(self) -> None:
+        self._gate.log.failure("internal error in a session client={client}", client=self.address)
+        self._drop_spool()
+        self._pending.clear()
+        self._session.leave(_BROKEN, "internal error")
+        self._close()
+
+    def _drop_spool(self) -> None:
+        spool, self._spool = self._spool, None
+        if spool is not None:
+            spool.discard()
+
+    def _log_in(self, attempt: LoginAttempt) -> None:
+        user = read_user_name(attempt.user)
+        accepted = self._gate.accounts.admit(user, attempt.secret)
+        self._subaccount = user.subaccount if accepted else ""
+        self._gate.log.info(
+            "login {outcome} client={client} user={user} mechanism={mechanism}{odd}",
+            outcome="accepted" if accepted else "refused",
+            client=self.address,
+            user=printable(user.name, 80),
+            mechanism=attempt.mechanism,
+            odd=f" unknown_suffix={printable(user.odd, 80)}" if user.odd else "",
+        )
+        self._act(self._session.login(accepted))
+
+    # A message
+
+    def _submit(self, defects: Defects) -> None:
+        spool, self._spool = self._spool, None
+        assert spool is not None
+        if (refusal := self._unfit(defects)) is not None:
+            spool.discard()
+            self._refuse(refusal)
+            return
+        try:
+            content = spool.seal(defects, self._gate.habits.max_header)
+        except HeaderTooLong:
+            self._refuse(_LONG_HEADER)
+            return
+        except NoSpace as error:
+            self._gate.log.error("{error}", error=str(error))
+            self._refuse(_NO_SPACE)
+            return
+        gate = self._gate
+        message_id = gate.new_id()
+        message = Submission(
+            id=message_id,
+            envelope=self._envelope,
+            content=content,
+            eight_bit=self._eight_bit,
+            trace=self._trace(message_id),
+            subaccount=self._subaccount,
+            until=gate.deadlines.now() + gate.habits.verdict,
+        )
+        gate.log.info(
+            "id={id} received client={client} helo={helo} user={user} from=<{sender}> nrcpt={recipients} size={size}",
+            id=message.id,
+            client=self.address or "local",
+            helo=self._session.peer_name,
+            user=printable(self._session.user or "-", 80),
+            sender=self._envelope.sender,
+            recipients=len(self._envelope.recipients),
+            size=content.size,
+        )
+        gate.bridge.submit(message, self._conclude)
+
+    def _trace(self, message_id: str) -> Trace:
+        session = self._session
+        # RFC 3848.
+        protocol = "ESMTP" if session.extended else "SMTP"
+        if session.extended:
+            protocol += ("S" if session.secure else "") + ("A" if session.user is not None else "")
+        date = rfc5322_date(self._gate.epoch())
+        return Trace(session.terms.hostname, session.peer_name, self.address, protocol, message_id, date)
+
+    def _unfit(self, defects: Defects) -> Reply | None:
+        if defects.nul:
+            return _NUL
+        if defects.bare_line_ends and self._gate.habits.reject_bare:
+            return _BARE
+        return None
+
+    def _refuse(self, answer: Reply) -> None:
+        self._gate.log.info(
+            "message refused client={client} from=<{sender}>: {answer}",
+            client=self.address,
+            sender=self._envelope.sender,
+            answer=answer,
+        )
+        self._conclude(answer)
+
+    def _conclude(self, answer: Reply) -> None:
+        if self._lost:
+            return
+        try:
+            self._act(self._session.conclude(answer))
+            if self._gate.stopping:
+                self.stop()
+        except Exception:
+            self._fail()

@@ -1,0 +1,303 @@
+"""
+The connections to one upstream: does what the ledger decides.
+
+Theory of operation
+-------------------
+
+`leases.Ledger` keeps the books; this actor dials, hands out and closes.  It
+calls the ledger with what happened and carries out the actions that come back,
+so every decision can be tested without a socket.
+
+A connection is handed out when it is ready for MAIL: greeted, on verified TLS,
+logged in.  What went wrong on the way is kept in `fault`, in words for the log and
+for the senders who are refused because of it; a login that was refused is the
+operator's to mend and is said loudly.
+
+A waiter is an object with two methods; exactly one of them is called, once.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Protocol as Contract
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IProtocol, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from smtpbridge.relay.deadlines import Deadlines
+from smtpbridge.relay.leases import Action, Counts, Dial, Grant, Ledger, Limits, Refuse, Retire, Why
+from smtpbridge.relay.upstream import Patience, UpstreamConnection
+from smtpbridge.secret import Secret
+from smtpbridge.smtp.client import ClientSession
+from smtpbridge.smtp.replies import Reply, printable, reply
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One place to dial: `label` is for logs, `tls` verifies the name."""
+
+    label: str
+    endpoint: IStreamClientEndpoint
+    tls: IOpenSSLClientConnectionCreator
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who the bridge is at the provider; without a user name it does not log in."""
+
+    username: str
+    password: Secret
+
+
+class Waiter(Contract):
+    """Somebody who asked for a connection."""
+
+    def granted(self, connection: UpstreamConnection) -> None:
+        """Use it for one message, then give it back."""
+
+    def refused(self, answer: Reply) -> None:
+        """There is none; `answer` is a 4yz reply fit for a sender."""
+
+
+_NO_LOGIN = Login("", Secret(b""))
+
+
+class Pool:
+    """The connections to one upstream."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        name: str,
+        hosts: Sequence[Host],
+        limits: Limits,
+        deadlines: Deadlines,
+        *,
+        hello_name: str,
+        implicit_tls: bool = False,
+        login: Login = _NO_LOGIN,
+        patience: Patience | None = None,
+        max_wait: float = 60.0,
+    ) -> None:
+        """Know where to dial; nothing is dialled before somebody asks.  Nobody waits longer than `max_wait` seconds."""
+        self.name = name
+        self.fault = ""
+        self.deadline = -inf  # swept at every tick of the deadlines while there is anything to look after
+        self._hosts = hosts
+        self._ledger = Ledger(limits)
+        self._deadlines = deadlines
+        self._hello_name = hello_name
+        self._implicit_tls = implicit_tls
+        self._login = login
+        self._patience = patience or Patience()
+        self._max_wait = max_wait
+        self._waiters: dict[int, Waiter] = {}
+        self._numbers: dict[UpstreamConnection, int] = {}
+        self._connections: dict[int, UpstreamConnection] = {}
+        self._dialling: dict[int, Deferred[IProtocol]] = {}
+        self._when_empty: list[Deferred[None]] = []
+        self._closing: set[UpstreamConnection] = set()
+        self._closed = False
+        self._watched = False
+
+    # What users call
+
+    def ask(self, waiter: Waiter, until: float, *, fresh: bool = False, bounded: bool = True) -> int:
+        """
+        Ask for a connection; return a number for `withdraw`.  The waiter may be called before this returns.
+
+        It waits until `until` or the pool's own limit, whichever is sooner; one that is not `bounded` may wait until
+        `until`, and is let in however many wait.
+        """
+        now = self._deadlines.now()
+        until = min(until, now + self._max_wait) if bounded else until
+        number, actions = self._ledger.ask(now, until, fresh=fresh, bounded=bounded)
+        self._waiters[number] = waiter
+        self._do(actions)
+        return number
+
+    def withdraw(self, number: int) -> None:
+        """Wait no more."""
+        if self._waiters.pop(number, None) is not None:
+            self._ledger.withdraw(number)
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """Return a connection that was granted, whatever state it is in."""
+        number = self._numbers.get(connection)
+        if number is None:
+            return
+        connection.rest()
+        self._do(self._ledger.returned(number, self._deadlines.now(), usable=connection.takes_mail))
+
+    def counts(self) -> Counts:
+        """Say how many connections and waiters there are."""
+        return self._ledger.counts()
+
+    @property
+    def max_connections(self) -> int:
+        """How many connections there may be."""
+        return self._ledger.limits.max_connections
+
+    def close(self) -> Deferred[None]:
+        """Hand out nothing from now on, close what is idle; fire when the last connection is closed."""
+        self._closed = True
+        self._do(self._ledger.close())
+        for number, dialled in list(self._dialling.items()):
+            if number not in self._connections:
+                dialled.cancel()
+        for connection in [self._connections[number] for number in self._dialling if number in self._connections]:
+            connection.abandon("the bridge is closing")
+        done: Deferred[None] = Deferred()
+        self._when_empty.append(done)
+        self._settle_down()
+        return done
+
+    # What the deadlines call
+
+    def deadline_passed(self) -> None:
+        """A second has passed: what is idle or waits grows old."""
+        self._do(self._ledger.tick(self._deadlines.now()))
+
+    # What connections call
+
+    def ready(self, connection: UpstreamConnection) -> None:
+        """A dialled connection takes mail."""
+        number = self._numbers[connection]
+        self._dialling.pop(number, None)
+        self.fault = ""
+        self._log.info(
+            "upstream={upstream} connected host={host} tls={tls}",
+            upstream=self.name,
+            host=connection.label,
+            tls=connection.tls_version,
+        )
+        self._do(self._ledger.opened(number, self._deadlines.now()))
+
+    def gone(self, connection: UpstreamConnection, why: str, answer: Reply | None) -> None:
+        """A connection closed by itself: while it was set up, idle, or leased."""
+        number = self._numbers.get(connection)
+        if number is None:
+            return
+        if number in self._dialling:
+            self._forget(connection)
+            self._dial_failed(number, connection.label, why, answer)
+        elif not self._ledger.is_leased(number):
+            self._forget(connection)
+            self._log.debug(
+                "upstream={upstream} lost an idle connection host={host}: {why}",
+                upstream=self.name,
+                host=connection.label,
+                why=why,
+            )
+            self._do(self._ledger.lost(number, self._deadlines.now()))
+        # A leased one comes back by `give_back`, which finds it unusable.
+
+    def closed(self, connection: UpstreamConnection) -> None:
+        """The socket is closed."""
+        self._closing.discard(connection)
+        self._settle_down()
+
+    # Carrying out
+
+    def _do(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Grant():
+                    connection = self._connections[action.connection]
+                    if (waiter := self._waiters.pop(action.waiter, None)) is not None:
+                        waiter.granted(connection)
+                    else:
+                        self.give_back(connection)  # it was withdrawn while an earlier action was carried out
+                case Refuse():
+                    if (waiter := self._waiters.pop(action.waiter, None)) is not None:
+                        waiter.refused(self._why_not(action.why))
+                case Dial():
+                    self._dial(action.connection, self._hosts[action.host])
+                case Retire():
+                    self._retire(action.connection, action.why)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Look at the clock only while there is something that could grow old."""
+        wanted = bool(self._connections or self._waiters)
+        if wanted != self._watched:
+            self._watched = wanted
+            (self._deadlines.watch if wanted else self._deadlines.forget)(self)
+
+    def _dial(self, number: int, host: Host) -> None:
+        def build() -> UpstreamConnection:
+            secret = self._login.password.reveal().decode("utf-8", "surrogateescape")
+            session = ClientSession(
+                self._hello_name, implicit_tls=self._implicit_tls, username=self._login.username, password=secret
+            )
+            connection = UpstreamConnection(session, host.tls, self._patience, self._deadlines, self, host.label)
+            self._numbers[connection] = number
+            self._connections[number] = connection
+            return connection
+
+        def failed(reason: Failure) -> None:
+            if self._dialling.pop(number, None) is not None:
+                self._dial_failed(number, host.label, reason.getErrorMessage(), None)
+                self._settle_down()
+
+        dialled = host.endpoint.connect(_Builder(build))
+        self._dialling[number] = dialled
+        dialled.addErrback(failed)
+
+    def _dial_failed(self, number: int, label: str, why: str, answer: Reply | None) -> None:
+        self._dialling.pop(number, None)
+        said = f": {answer}" if answer is not None else ""
+        self.fault = printable(f"{label}: {why}{said}", 300)
+        if not self._closed:
+            self._log.error("upstream={upstream} cannot be used: {fault}", upstream=self.name, fault=self.fault)
+        self._do(self._ledger.failed(number, self._deadlines.now()))
+
+    def _why_not(self, why: Why) -> Reply:
+        match why:
+            case Why.UNREACHABLE:
+                return reply(451, "4.4.1", f"The provider cannot be reached: {self.fault}")
+            case Why.CLOSING:
+                return reply(451, "4.3.2", "The bridge is shutting down")
+            case Why.TIME if self.fault:
+                return reply(451, "4.4.1", f"No connection to the provider in time: {self.fault}")
+            case _:
+                return reply(451, "4.3.2", f"No connection to the provider is free: {why.value}")
+
+    def _retire(self, number: int, why: Why) -> None:
+        connection = self._connections[number]
+        self._forget(connection)
+        self._log.debug(
+            "upstream={upstream} retired host={host} why={why}",
+            upstream=self.name,
+            host=connection.label,
+            why=why.value,
+        )
+        self._closing.add(connection)
+        connection.retire()
+
+    def _forget(self, connection: UpstreamConnection) -> None:
+        self._connections.pop(self._numbers.pop(connection), None)
+
+    def _settle_down(self) -> None:
+        """Tell those who wait for the end when there is nothing left."""
+        if self._closed and not self._dialling and not self._connections and not self._closing:
+            waiting, self._when_empty = self._when_empty, []
+            for done in waiting:
+                done.callback(None)
+
+
+class _Builder(Factory):
+    """Make the one protocol of one dialled connection."""
+
+    noisy = False
+
+    def __init__(self, build: Callable[[], UpstreamConnection]) -> None:
+        self._build = build
+
+    def buildProtocol(self, _: object) -> UpstreamConnection:
+        """Return it."""
+        return self._build()

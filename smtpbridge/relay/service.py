@@ -1,0 +1,119 @@
+"""
+Start and stop of the whole relay, in the right order.
+
+Start: the ports are bound before privileges are given up, and a port that cannot
+be bound ends the process: a relay that does not listen must not look alive.
+
+Stop: no new connections; sessions outside a transaction hear 421; transactions
+under way get time to end; then the pools close with QUIT.  `MultiService` would
+stop all of that at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import TimeoutError as TooLate
+from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from smtpbridge.errors import SmtpbridgeError
+from smtpbridge.relay.bridge import Bridge
+from smtpbridge.relay.listener import Gate
+from smtpbridge.relay.pool import Pool
+
+# Within the time that the unit file gives for stopping.
+DRAIN_SECONDS = 60.0
+_CLOSE_SECONDS = 5.0
+Anything = TypeVar("Anything")
+
+
+class CannotListen(SmtpbridgeError):
+    """A listener could not be bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A listener and where it is to be bound; `description` is what the operator wrote."""
+
+    description: str
+    endpoint: IStreamServerEndpoint
+    gate: Gate
+
+
+class RelayService(Service):
+    """Everything between the senders and the provider."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        doors: Sequence[Door],
+        pools: Sequence[Pool],
+        bridge: Bridge,
+        clock: IReactorTime,
+        notes: Sequence[str] = (),
+    ) -> None:
+        """Serve at `doors`; `notes` are sentences for the log at start."""
+        self.ports: list[IListeningPort] = []
+        self._doors = doors
+        self._pools = pools
+        self._bridge = bridge
+        self._clock = clock
+        self._notes = notes
+        self._fault: CannotListen | None = None
+
+    def privilegedStartService(self) -> None:
+        """Bind all listeners; raise `CannotListen` when one cannot be bound."""
+        for door in self._doors:
+            listening = door.endpoint.listen(door.gate)
+            listening.addCallbacks(self._bound, self._not_bound, callbackArgs=(door,), errbackArgs=(door,))
+        if self._fault is not None:
+            raise self._fault
+
+    def startService(self) -> None:
+        """Say what is going on; the ports are bound already."""
+        super().startService()
+        for note in self._notes:
+            self.log.warn("{note}", note=note)
+
+    def stopService(self) -> Deferred[None]:
+        """Drain and close; fires when that is done or has taken too long."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        ports, self.ports = self.ports, []
+        await DeferredList([maybeDeferred(port.stopListening) for port in ports])
+        for door in self._doors:
+            door.gate.stop()
+        under_way = self._bridge.under_way
+        self.log.info("stopping: {count} messages under way", count=under_way)
+        drained: Deferred[None] = Deferred()
+        self._bridge.when_idle(lambda: None if drained.called else drained.callback(None))
+        if not await self._in_time(drained, DRAIN_SECONDS):
+            self.log.error(
+                "stopping with {count} messages unanswered; their senders will retry", count=self._bridge.under_way
+            )
+        closed = DeferredList([pool.close() for pool in self._pools], consumeErrors=True)
+        await self._in_time(closed, _CLOSE_SECONDS)
+        self.log.info("stopped")
+
+    async def _in_time(self, what: "Deferred[Anything]", seconds: float) -> bool:
+        try:
+            await what.addTimeout(seconds, self._clock)
+        except TooLate:
+            return False
+        return True
+
+    def _bound(self, port: IListeningPort, door: Door) -> None:
+        self.ports.append(port)
+        self.log.info("listening at {door} ({address})", door=door.description, address=port.getHost())
+
+    def _not_bound(self, reason: Failure, door: Door) -> None:
+        fault = CannotListen(f"cannot listen at {door.description}: {reason.getErrorMessage()}")
+        self.log.critical("{fault}", fault=str(fault))
+        self._fault = self._fault or fault

@@ -1,0 +1,60 @@
+"""
+What the relay uses of a Twisted transport.
+
+Twisted spreads these methods over several interfaces, and `Protocol.transport`
+promises none of them.  A skin looks once, in `connectionMade`, and then has a `Wire`.
+"""
+
+from typing import Protocol, cast
+
+from OpenSSL.SSL import Connection
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLContextFactory,
+    ITCPTransport,
+    ITransport,
+)
+
+
+class Wire(Protocol):
+    """A TCP or local stream, with or without TLS."""
+
+    def write(self, data: bytes) -> None:
+        """Send, in time."""
+
+    def loseConnection(self) -> None:
+        """Close when all is sent."""
+
+    def abortConnection(self) -> None:
+        """Close now."""
+
+    def startTLS(self, context: IOpenSSLContextFactory | IOpenSSLClientConnectionCreator) -> None:
+        """Begin the handshake."""
+
+    def getHandle(self) -> object:
+        """Return OpenSSL's connection once TLS has begun."""
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:
+        """Say when to pause and resume."""
+
+    def unregisterProducer(self) -> None:
+        """Say so no more."""
+
+    def pauseProducing(self) -> None:
+        """Read no more."""
+
+    def resumeProducing(self) -> None:
+        """Read again."""
+
+
+def wire_of(transport: ITransport | None) -> Wire:
+    """Return a protocol's transport as a `Wire`, with Nagle's delay off: every write here is a whole batch."""
+    if ITCPTransport.providedBy(transport):
+        transport.setTcpNoDelay(True)
+    return cast(Wire, transport)
+
+
+def tls_version(wire: Wire) -> str:
+    """Return what was agreed on, such as `TLSv1.3`; empty without TLS."""
+    channel = wire.getHandle()
+    return channel.get_protocol_version_name() if isinstance(channel, Connection) else ""

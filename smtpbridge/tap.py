@@ -1,0 +1,96 @@
+"""
+The `twistd smtpbridge` command: its options, and the service that they describe.
+
+The faults of a configuration are shown all at once, as a usage error; a port
+that cannot be bound ends the process with a status other than zero.
+
+The log goes to standard output as lines of our own (`ops.logs`), unless
+twistd's own options send it elsewhere.
+"""
+
+import atexit
+import os
+import sys
+from collections.abc import Mapping
+from typing import ClassVar
+
+from twisted.application.service import IService, MultiService
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import ILogObserver
+from twisted.python import usage
+from twisted.python.components import Componentized
+
+from smtpbridge import __version__
+from smtpbridge.assembly import relay_service
+from smtpbridge.config import ConfigError, load
+from smtpbridge.ops.logs import TextLog
+from smtpbridge.relay.service import CannotListen, RelayService
+from smtpbridge.settings.values import Config
+
+
+class Options(usage.Options):
+    """What can stand behind `twistd smtpbridge`."""
+
+    synopsis = "[--config FILE]"
+    longdesc = (
+        "Accept mail as SparkPost's SMTP endpoint does and relay it to Infobip.  All settings stand in one TOML file; "
+        "`smtpbridge check --config FILE` looks through it without starting anything."
+    )
+    optParameters: ClassVar[list[list[str]]] = [
+        ["config", "c", "/etc/smtpbridge/smtpbridge.toml", "the configuration file"]
+    ]
+    config: Config
+
+    def opt_version(self) -> None:
+        """Show the version and exit."""
+        sys.stdout.write(f"smtpbridge {__version__}\n")
+        raise SystemExit(0)
+
+    def postOptions(self) -> None:
+        """Read the configuration; every fault of it is a usage error."""
+        try:
+            self.config = load(self["config"], os.environ)
+        except ConfigError as error:
+            faults = "\n".join(f"  {fault}" for fault in error.faults)
+            raise usage.UsageError(f"{self['config']} cannot be used:\n{faults}") from error
+
+
+class Daemon(MultiService):
+    """The main service of a process: what it cannot bind ends the process."""
+
+    def __init__(self, relay: RelayService, log: TextLog | None) -> None:
+        """Run `relay`; `log` takes the place of twistd's own, `None` leaves that as it is."""
+        super().__init__()
+        self._log = log
+        relay.setServiceParent(self)
+
+    def setServiceParent(self, parent: IService) -> None:
+        """Before twistd begins to log it asks its application for an observer: give it ours."""
+        if self._log is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._log)
+        super().setServiceParent(parent)
+
+    def privilegedStartService(self) -> None:
+        """Bind, or exit."""
+        try:
+            super().privilegedStartService()
+        except CannotListen as error:
+            raise SystemExit(f"smtpbridge: {error}") from error
+
+
+def makeService(options: Options) -> IService:
+    """Return the service that `options` describe."""
+    from twisted.internet import reactor
+
+    return Daemon(relay_service(options.config, reactor), _log_of(options, reactor))
+
+
+def _log_of(options: Options, reactor: IReactorTime) -> TextLog | None:
+    """Return our log unless twistd was told where to log or goes to the background."""
+    twistd: Mapping[str, object] = options.parent or {}
+    told = twistd.get("logfile") or twistd.get("syslog") or twistd.get("logger")
+    if told or not twistd.get("nodaemon"):
+        return None
+    log = TextLog(sys.stdout.fileno(), reactor)
+    atexit.register(log.flush)
+    return log
