@@ -31,6 +31,9 @@ class State(Enum):
     LONE_DOT = auto()
     CLOSED = auto()
 
+    # Enum's own hash is a Python function, and the table is asked for each reply.
+    __hash__ = object.__hash__
+
 
 class Phase(Enum):
     """How far a transaction came.  Only in `FINAL` may the server have taken the message without saying so."""

@@ -15,7 +15,7 @@ whatever way a value came into being, it cannot become two commands.
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from smtpbridge.errors import SmtpbridgeError
 from smtpbridge.smtp.paths import BadParameter, BadPath, is_address, read_parameters, read_path
@@ -38,6 +38,9 @@ class Verb(Enum):
     HELP = "HELP"
     QUIT = "QUIT"
 
+    # Enum's own hash is a Python function, and a session looks up a verb for each command.
+    __hash__ = object.__hash__
+
 
 class UnsafeCommand(SmtpbridgeError):
     """A command of ours would hold what must not stand in one."""
@@ -50,6 +53,11 @@ class Hello:
     name: str
     extended: bool = True
 
+    @property
+    def verb(self) -> Verb:
+        """The word that the command begins with."""
+        return Verb.EHLO if self.extended else Verb.HELO
+
     def encode(self) -> bytes:
         """Return the line."""
         return _line(f"{'EHLO' if self.extended else 'HELO'} {self.name}")
@@ -59,6 +67,7 @@ class Hello:
 class Mail:
     """MAIL; `size` is the declared size in octets (RFC 1870), `eight_bit` stands for BODY=8BITMIME (RFC 6152)."""
 
+    verb: ClassVar[Verb] = Verb.MAIL
     sender: str
     size: int | None = None
     eight_bit: bool = False
@@ -73,6 +82,7 @@ class Mail:
 class Recipient:
     """RCPT."""
 
+    verb: ClassVar[Verb] = Verb.RCPT
     address: str
 
     def encode(self) -> bytes:
@@ -84,6 +94,7 @@ class Recipient:
 class Auth:
     """AUTH with the mechanism in capitals and the initial response as sent, `None` when there was none."""
 
+    verb: ClassVar[Verb] = Verb.AUTH
     mechanism: str
     initial: str | None = None
 
@@ -233,17 +244,3 @@ _READERS: dict[str, Callable[[str], Command | Reply]] = {
     "VRFY": _read_plain(Verb.VRFY, argument=True),
     "HELP": _read_plain(Verb.HELP, argument=True),
 }
-
-
-def verb_of(command: Command) -> Verb:
-    """Return the word that `command` begins with."""
-    match command:
-        case Plain():
-            return command.verb
-        case Hello():
-            return Verb.EHLO if command.extended else Verb.HELO
-        case _:
-            return _VERBS[type(command)]
-
-
-_VERBS: dict[type, Verb] = {Mail: Verb.MAIL, Recipient: Verb.RCPT, Auth: Verb.AUTH}

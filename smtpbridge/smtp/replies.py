@@ -18,6 +18,7 @@ that nobody knows which command an answer belongs to, so the connection is lost.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from smtpbridge.errors import SmtpbridgeError
 from smtpbridge.smtp.lines import Defect, LineReader
@@ -123,6 +124,8 @@ class ReplyReader:
         return len(self._lines) + len(self._part)
 
     def _take(self, line: bytes) -> Reply | None:
+        if not self._part and (whole := _whole_reply(line)) is not None:
+            return whole
         match = _LINE.fullmatch(line)
         if match is None:
             raise BadReply(f"not an SMTP reply: {printable(line.decode('latin-1'), 80)}")
@@ -140,6 +143,16 @@ class ReplyReader:
 
 
 _SAID = {Defect.TOO_LONG: f"over {_MAX_READ_LINE} octets", Defect.BARE_LF: "not ended by CRLF"}
+
+
+# A server says the same few lines all day long; the cache holds at most this many of bounded length.
+@lru_cache(maxsize=512)
+def _whole_reply(line: bytes) -> Reply | None:
+    """Return the reply that is this one line, `None` when the line is none or has others behind it."""
+    match = _LINE.fullmatch(line)
+    if match is None or match[2] == b"-":
+        return None
+    return _reply_from(int(match[1]), [(match[3] or b"").decode("utf-8", "backslashreplace")])
 
 
 def _reply_from(code: int, lines: list[str]) -> Reply:

@@ -31,7 +31,7 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from smtpbridge.smtp import texts
-from smtpbridge.smtp.commands import UNKNOWN, Auth, Command, Hello, Mail, Recipient, Verb, read_command, verb_of
+from smtpbridge.smtp.commands import UNKNOWN, Auth, Command, Hello, Mail, Recipient, Verb, read_command
 from smtpbridge.smtp.data import Block, Defects, End, EndFinder
 from smtpbridge.smtp.events import Close, Event, MessageBegins, MessageDropped, MessageEnds, Terms, UpgradeTls
 from smtpbridge.smtp.lines import Defect, LineReader
@@ -52,6 +52,9 @@ class State(Enum):
     LOGIN = auto()
     HANDSHAKE = auto()
     CLOSED = auto()
+
+    # Enum's own hash is a Python function, and the table is asked for each command.
+    __hash__ = object.__hash__
 
 
 _WAITING = frozenset({State.VERDICT, State.LOGIN, State.HANDSHAKE, State.CLOSED})
@@ -178,7 +181,7 @@ class ServerSession:
 
     def _obey(self, line: bytes, command: Command | Reply) -> None:
         if not isinstance(command, Reply):
-            verb = verb_of(command)
+            verb = command.verb
             step = _STEPS.get((self.state, verb))
             if step is None:
                 self._refuse(self._out_of_sequence(verb))

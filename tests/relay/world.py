@@ -5,6 +5,8 @@ The configuration goes through `config.loads`, so what is tested is what an oper
 """
 
 import json
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,8 +121,9 @@ class RelayCase(TestCase):
 
     def setUp(self) -> None:
         self.ca = trustme.CA()
-        self.folder = Path(self.mktemp())
-        self.folder.mkdir()
+        # trial's own mktemp would leave its folders where pytest was started.
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
         self.ca.cert_pem.write_to_path(str(self.folder / "ca.pem"))
         (self.folder / "password").write_text(PASSWORD)
         self.events: list[LogEvent] = []

@@ -17,7 +17,6 @@ from smtpbridge.smtp.commands import (
     UnsafeCommand,
     Verb,
     read_command,
-    verb_of,
 )
 from smtpbridge.smtp.replies import Reply
 
@@ -53,7 +52,7 @@ def test_what_was_written_is_read_back_with_its_verb_in_any_case(command: Comman
     assert callable(change)
     assert read_command(change(verb) + blank + rest) == command
     assert read_command(line + b" ") == command
-    assert verb_of(command).value.encode() == verb
+    assert command.verb.value.encode() == verb
 
 
 @pytest.mark.parametrize(
