@@ -23,12 +23,14 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import assert_never
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IHandshakeListener, IOpenSSLContextFactory, ISSLTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from smtpbridge.dialect.policy import UNSAID, Defaults
 from smtpbridge.mail.message import Envelope
 from smtpbridge.mail.trace import Trace, rfc5322_date
 from smtpbridge.relay.auth import Accounts, allowed, read_user_name
@@ -36,6 +38,7 @@ from smtpbridge.relay.bridge import Bridge
 from smtpbridge.relay.deadlines import NEVER, Deadlines
 from smtpbridge.relay.spool import HeaderTooLong, NoSpace, Spool
 from smtpbridge.relay.submission import Submission
+from smtpbridge.relay.unfit import LONG_HEADER, unfit
 from smtpbridge.relay.wire import Wire, wire_of
 from smtpbridge.smtp.data import Block, Defects
 from smtpbridge.smtp.events import Close, Event, MessageBegins, MessageDropped, MessageEnds, Terms, UpgradeTls
@@ -48,9 +51,6 @@ _TOO_MANY_FROM_YOU = reply(421, "4.7.0", "Too many sessions from your address")
 _TIMEOUT = reply(421, "4.4.2", "Timeout; closing connection")
 _BROKEN = reply(421, "4.3.0", "Internal error; closing connection")
 _STOPPING = reply(421, "4.3.2", "Service is shutting down")
-_BARE = reply(550, "5.6.0", "The message holds a bare CR or LF; lines end with CR LF (RFC 5321, 2.3.8)")
-_NUL = reply(550, "5.6.0", "The message holds a NUL octet (RFC 5322, 2.2)")
-_LONG_HEADER = reply(552, "5.3.4", "The header of the message is longer than this server takes")
 # A handshake, or a peer that is to close, takes no longer than this, in seconds.
 _SHORT = 60.0
 _NO_SPACE = reply(452, "4.3.1", "Insufficient system storage")
@@ -58,7 +58,11 @@ _NO_SPACE = reply(452, "4.3.1", "Insufficient system storage")
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """How a listener treats its senders; times in seconds, sizes in octets."""
+    """
+    How a listener treats its senders; times in seconds, sizes in octets.
+
+    `defaults` count for every message that comes in here and does not say, unless the sender's login says otherwise.
+    """
 
     terms: Terms
     allow: Sequence[IPv4Network | IPv6Network] = ()
@@ -70,6 +74,7 @@ class Habits:
     max_sessions_per_address: int = 2048
     max_header: int = 4 * 1024 * 1024
     spool: int = 262_144
+    defaults: Defaults = UNSAID
 
 
 class Gate(Factory):
@@ -102,6 +107,7 @@ class Gate(Factory):
         self.stopping = False
         self._local = local
         self._per_address: Counter[str] = Counter()
+        self._when_empty: list[Deferred[None]] = []
 
     def buildProtocol(self, addr: IAddress | None) -> "Sender":
         """Return the protocol of a new connection."""
@@ -131,12 +137,34 @@ class Gate(Factory):
             self._per_address[address] -= 1
             if not self._per_address[address]:
                 del self._per_address[address]
+        if self.stopping and not self.sessions:
+            self._tell_empty()
 
-    def stop(self) -> None:
-        """Turn new sessions away, and end those that are in no transaction (RFC 5321, 3.8)."""
+    def stop(self) -> Deferred[None]:
+        """
+        Turn new sessions away, and end those that are in no transaction (RFC 5321, 3.8), the others after it.
+
+        Fire when the last session is gone.
+        """
         self.stopping = True
+        empty: Deferred[None] = Deferred()
+        self._when_empty.append(empty)
         for sender in list(self.sessions):
             sender.stop()
+        if not self.sessions:
+            self._tell_empty()
+        return empty
+
+    def cut(self) -> None:
+        """End every session, whatever it is about."""
+        for sender in list(self.sessions):
+            sender.cut()
+
+    def _tell_empty(self) -> None:
+        waiting, self._when_empty = self._when_empty, []
+        for empty in waiting:
+            if not empty.called:
+                empty.callback(None)
 
 
 @implementer(IHandshakeListener)
@@ -155,6 +183,7 @@ class Sender(Protocol):
         self._envelope = Envelope("", ())
         self._eight_bit = False
         self._subaccount = ""
+        self._defaults = gate.habits.defaults
         self._pending: deque[Event] = deque()
         self._acting = False
         self._paused = False
@@ -208,9 +237,13 @@ class Sender(Protocol):
         self._act(self._session.leave(_TIMEOUT, "timeout"))
 
     def stop(self) -> None:
-        """The service stops: say so, unless a message is under way."""
-        if not self._session.in_transaction:
+        """The service stops: say so, unless a message is under way; it is asked again when that is over."""
+        if not self._session.in_transaction and self._session.state is not State.CLOSED:
             self._act(self._session.leave(_STOPPING, "shutting down"))
+
+    def cut(self) -> None:
+        """The service stops and waits no longer."""
+        self._act(self._session.leave(_STOPPING, "shutting down"))
 
     # Acting
 
@@ -227,6 +260,8 @@ class Sender(Protocol):
             self._acting = False
         self._flush()
         self._wait()
+        if self._gate.stopping:
+            self.stop()
 
     def _do(self, event: Event) -> None:
         match event:
@@ -246,6 +281,8 @@ class Sender(Protocol):
             case UpgradeTls():
                 self._flush()
                 assert self._gate.tls is not None, "STARTTLS was offered without a certificate"
+                # RFC 3207, 4.2: who logged in before is not known any more.
+                self._subaccount, self._defaults = "", self._gate.habits.defaults
                 self._wire.startTLS(self._gate.tls)
             case Close():
                 self._drop_spool()
@@ -302,8 +339,11 @@ class Sender(Protocol):
 
     def _log_in(self, attempt: LoginAttempt) -> None:
         user = read_user_name(attempt.user)
-        accepted = self._gate.accounts.admit(user, attempt.secret)
-        self._subaccount = user.subaccount if accepted else ""
+        account = self._gate.accounts.admit(user, attempt.secret)
+        accepted = account is not None
+        if account is not None:
+            self._subaccount = user.subaccount
+            self._defaults = account.defaults.over(self._gate.habits.defaults)
         self._gate.log.info(
             "login {outcome} client={client} user={user} mechanism={mechanism}{odd}",
             outcome="accepted" if accepted else "refused",
@@ -319,14 +359,14 @@ class Sender(Protocol):
     def _submit(self, defects: Defects) -> None:
         spool, self._spool = self._spool, None
         assert spool is not None
-        if (refusal := self._unfit(defects)) is not None:
+        if (refusal := unfit(defects, reject_bare=self._gate.habits.reject_bare)) is not None:
             spool.discard()
             self._refuse(refusal)
             return
         try:
             content = spool.seal(defects, self._gate.habits.max_header)
         except HeaderTooLong:
-            self._refuse(_LONG_HEADER)
+            self._refuse(LONG_HEADER)
             return
         except NoSpace as error:
             self._gate.log.error("{error}", error=str(error))
@@ -342,6 +382,7 @@ class Sender(Protocol):
             trace=self._trace(message_id),
             subaccount=self._subaccount,
             until=gate.deadlines.now() + gate.habits.verdict,
+            defaults=self._defaults,
         )
         gate.log.info(
             "id={id} received client={client} helo={helo} user={user} from=<{sender}> nrcpt={recipients} size={size}",
@@ -364,13 +405,6 @@ class Sender(Protocol):
         date = rfc5322_date(self._gate.epoch())
         return Trace(session.terms.hostname, session.peer_name, self.address, protocol, message_id, date)
 
-    def _unfit(self, defects: Defects) -> Reply | None:
-        if defects.nul:
-            return _NUL
-        if defects.bare_line_ends and self._gate.habits.reject_bare:
-            return _BARE
-        return None
-
     def _refuse(self, answer: Reply) -> None:
         self._gate.log.info(
             "message refused client={client} from=<{sender}>: {answer}",
@@ -385,7 +419,5 @@ class Sender(Protocol):
             return
         try:
             self._act(self._session.conclude(answer))
-            if self._gate.stopping:
-                self.stop()
         except Exception:
             self._fail()
