@@ -8,14 +8,13 @@ The log goes to standard output as lines of our own (`ops.logs`), unless
 twistd's own options send it elsewhere.
 """
 
-import atexit
 import os
+import signal
 import sys
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from twisted.application.service import IService, MultiService
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.components import Componentized
@@ -82,15 +81,26 @@ def makeService(options: Options) -> IService:
     """Return the service that `options` describe."""
     from twisted.internet import reactor
 
+    reactor.callWhenRunning(_end_well, reactor)
     return Daemon(relay_service(options.config, reactor), _log_of(options, reactor))
 
 
-def _log_of(options: Options, reactor: IReactorTime) -> TextLog | None:
+def _end_well(reactor: Any) -> None:
+    """
+    Let SIGTERM end the process with status 0.
+
+    Twisted's own way drains just the same, but then the process kills itself with the signal that it got, and a
+    supervisor takes an orderly end for a crash.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(reactor.stop))
+
+
+def _log_of(options: Options, reactor: Any) -> TextLog | None:
     """Return our log unless twistd was told where to log or goes to the background."""
     twistd: Mapping[str, object] = options.parent or {}
     told = twistd.get("logfile") or twistd.get("syslog") or twistd.get("logger")
     if told or not twistd.get("nodaemon"):
         return None
     log = TextLog(sys.stdout.fileno(), reactor)
-    atexit.register(log.flush)
+    reactor.addSystemEventTrigger("after", "shutdown", log.flush)
     return log

@@ -4,8 +4,9 @@ Start and stop of the whole relay, in the right order.
 Start: the ports are bound before privileges are given up, and a port that cannot
 be bound ends the process: a relay that does not listen must not look alive.
 
-Stop: no new connections; sessions outside a transaction hear 421; transactions
-under way get time to end; then the pools close with QUIT.  `MultiService` would
+Stop: no new connections; sessions outside a transaction hear 421, the others when
+their transaction has ended; after a limit the rest is cut; then the pools close
+with QUIT.  `MultiService` would
 stop all of that at once.
 """
 
@@ -88,16 +89,16 @@ class RelayService(Service):
     async def _stop(self) -> None:
         ports, self.ports = self.ports, []
         await DeferredList([maybeDeferred(port.stopListening) for port in ports])
-        for door in self._doors:
-            door.gate.stop()
-        under_way = self._bridge.under_way
-        self.log.info("stopping: {count} messages under way", count=under_way)
-        drained: Deferred[None] = Deferred()
-        self._bridge.when_idle(lambda: None if drained.called else drained.callback(None))
+        self.log.info("stopping: {count} messages under way", count=self._bridge.under_way)
+        quiet: Deferred[None] = Deferred()
+        self._bridge.when_idle(lambda: None if quiet.called else quiet.callback(None))
+        drained = DeferredList([quiet, *(door.gate.stop() for door in self._doors)])
         if not await self._in_time(drained, DRAIN_SECONDS):
             self.log.error(
                 "stopping with {count} messages unanswered; their senders will retry", count=self._bridge.under_way
             )
+            for door in self._doors:
+                door.gate.cut()
         closed = DeferredList([pool.close() for pool in self._pools], consumeErrors=True)
         await self._in_time(closed, _CLOSE_SECONDS)
         self.log.info("stopped")
