@@ -35,7 +35,7 @@ def relay_service(config: Config, reactor: IReactorTime) -> RelayService:
     deadlines = Deadlines(reactor)
     pools = {upstream.name: pool_for(upstream, config.hostname, deadlines, reactor) for upstream in config.upstreams}
     bridge = Bridge(pools, config.translation, deadlines)
-    accounts = Accounts(Account(one.username, one.secret) for one in config.credentials)
+    accounts = Accounts(Account(one.username, one.secret, one.defaults) for one in config.credentials)
     new_id = message_ids(time.time, os.getpid())
     doors = []
     for listener in config.listeners:
@@ -117,4 +117,5 @@ def _habits(listener: Listener, hostname: str, accounts: Accounts) -> Habits:
         max_sessions_per_address=listener.max_sessions_per_address,
         max_header=listener.max_header_bytes,
         spool=listener.spool_bytes,
+        defaults=listener.defaults,
     )

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -43,6 +44,7 @@ def main() -> None:
     \b
       smtpbridge demo                        see it work; needs no configuration
       smtpbridge translate message.eml       see what becomes of a message of yours
+      smtpbridge audit mail/                 see what a move means for all of them
       smtpbridge check --config FILE         look through a configuration
       twistd -n smtpbridge --config FILE     run it
     """
@@ -218,6 +220,51 @@ def translate(
         for line in foretold.as_lines(_width()):
             click.echo(line)
     raise SystemExit(1 if foretold.refused else 0)
+
+
+@main.command(short_help="Show what a move would mean for mail in files.")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(exists=True))
+@click.option("--config", "-c", type=click.Path(), help="A configuration; default the built-in defaults.")
+@click.option("--user", metavar="NAME", default="", help="SMTP user name of the senders, perhaps with a subaccount.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--html", "page", type=click.File("w", "utf-8", lazy=False), help="Write a page for people, in one file, there."
+)
+def audit(paths: tuple[str, ...], config: str | None, user: str, as_json: bool, page: IO[str] | None) -> None:
+    """
+    Look through mail that was sent with SparkPost, and show what the bridge would do with it; nothing is sent.
+
+    A PATH is a message (.eml), an mbox, a Maildir, or a folder of such.  The envelope is taken from Return-Path, From,
+    To, Cc and Bcc, the limits from the first listener in the configuration.
+
+    \b
+      smtpbridge audit Maildir sent.mbox
+      smtpbridge audit --html audit.html mail/
+      smtpbridge audit --json --config FILE mail/
+
+    Exit codes: 0 everything would be relayed, perhaps with warnings; 1 some message would be refused; 2 a wrong call.
+    """
+    from smtpbridge.commands.audit.collect import audit as look_through
+    from smtpbridge.commands.audit.page import html
+    from smtpbridge.commands.audit.table import lines
+
+    found = look_through(paths, _circumstances(config, user), _tell_progress)
+    if sys.stderr.isatty():
+        click.echo("\r\033[K", nl=False, err=True)
+    if page is not None:
+        page.write(html(found))
+    if as_json:
+        click.echo(json.dumps(found.as_json()))
+    else:
+        for line in lines(found, _width()):
+            click.echo(line)
+    raise SystemExit(1 if found.refused else 0)
+
+
+def _tell_progress(messages: int) -> None:
+    """Say how far it is where somebody watches."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{messages:,} messages", nl=False, err=True)
 
 
 def _circumstances(config: str | None, user: str) -> "Circumstances":

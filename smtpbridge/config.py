@@ -100,12 +100,14 @@ class _Machine:
 
 def _read(top: Table, around: Surroundings) -> Config:
     hostname = _read_hostname(top, around)
+    ip_pools = top.table("ip_pools")
+    pools = ip_pools.names()
     credentials = top.tables("credential")
-    listeners = _read_listeners(top, around, credentials=bool(credentials))
-    senders = tuple(found for one in credentials if (found := read_credential(one, around)))
+    listeners = _read_listeners(top, around, credentials=bool(credentials), pools=pools)
+    senders = tuple(found for one in credentials if (found := read_credential(one, around, pools)))
     upstreams = _read_upstreams(top, around)
     names = tuple(one.name for one in upstreams)
-    policy = read_policy(top.table("translation"), top.table("ip_pools"), top.table("subaccounts"), names)
+    policy = read_policy(top.table("translation"), ip_pools, top.table("subaccounts"), names)
     store = _read_store(top.table("store"), around)
     process = _read_process(top.table("process"), around)
     top.close()
@@ -122,13 +124,15 @@ def _read_hostname(top: Table, around: Surroundings) -> str:
     return name
 
 
-def _read_listeners(top: Table, around: Surroundings, *, credentials: bool) -> tuple[Listener, ...]:
+def _read_listeners(
+    top: Table, around: Surroundings, *, credentials: bool, pools: tuple[str, ...]
+) -> tuple[Listener, ...]:
     tables = top.tables("listener")
     if not top.has("listener"):
         top.fault("[[listener]]", 'is missing; write one with endpoint = "tcp:2525:interface=127.0.0.1"')
     listeners: dict[str, Listener] = {}
     for table in tables:
-        listener = read_listener(table, around, credentials=credentials)
+        listener = read_listener(table, around, credentials=credentials, pools=pools)
         if listener.endpoint and listener.endpoint in listeners:
             table.fault("endpoint", f'"{listener.endpoint}" is taken by an earlier [[listener]]; write another port')
         listeners[listener.endpoint] = listener

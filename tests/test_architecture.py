@@ -56,7 +56,8 @@ PURE = ("mail", "smtp", "dialect", "relay.leases")
 # A pure room computes.  What is missing here may be added if it reads no clock, file or chance and opens nothing.
 # fmt: off
 PURE_LIBRARIES = {
-    "abc", "base64", "binascii", "bisect", "codecs", "collections", "contextlib", "copy", "dataclasses", "datetime",
+    "abc", "base64", "binascii", "bisect", "codecs", "collections", "contextlib", "copy", "css_inline", "dataclasses",
+    "datetime",
     "difflib", "enum", "functools", "hashlib", "heapq", "hmac", "html", "idna", "ipaddress", "itertools", "json",
     "math", "operator", "publicsuffixlist", "quopri", "re", "string", "struct", "textwrap", "types", "typing",
     "unicodedata", "urllib.parse",

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpbridge.config import Config, ConfigError, describe, load, loads
-from smtpbridge.dialect.policy import BccStyle, Policy, Priority, Subaccount, Unsupported
+from smtpbridge.dialect.policy import UNSAID, BccStyle, Defaults, Policy, Priority, Subaccount, Unsupported
 from smtpbridge.secret import Secret, SecretHash
 from smtpbridge.settings import values
 from smtpbridge.settings.endpoint import EndpointText, Reach, read_endpoint
@@ -641,6 +641,72 @@ def test_pools_and_subaccounts_lead_to_upstreams_that_exist() -> None:
     ]
 
 
+# Defaults for fewer senders than all
+
+SAID = """
+open_tracking = true
+click_tracking = false
+transactional = true
+ip_pool = "Fast"
+list_unsubscribe = "none"
+envelope_from = "keep"
+"""
+POOLS = '[ip_pools]\nfast = "main"\n'
+READ = Defaults(True, False, True, "Fast", "", "keep")
+
+
+def test_each_place_that_can_say_what_counts_says_it_in_the_same_keys() -> None:
+    config = parse(
+        f"{LISTENER}[listener.translation]{SAID}{UPSTREAM}{CREDENTIAL}[credential.translation]{SAID}"
+        f"[translation]{SAID}{POOLS}[subaccounts.7]{SAID}entity_id = 'shop'\n"
+    )
+
+    assert [one.defaults for one in config.listeners] == [READ]
+    assert [one.defaults for one in config.credentials] == [READ]
+    assert config.translation.subaccounts["7"] == Subaccount(entity_id="shop", defaults=READ)
+    assert {name: getattr(config.translation, name) for name in READ.said()} == READ.said()
+
+
+def test_a_place_that_says_nothing_costs_nothing() -> None:
+    text = f"{LISTENER}[listener.translation]\n{UPSTREAM}{CREDENTIAL}[subaccounts]\n7 = {{ entity_id = 'shop' }}\n"
+    config = parse(text)
+
+    assert config.listeners[0].defaults is UNSAID
+    assert config.credentials[0].defaults is UNSAID
+    assert config.translation.subaccounts["7"].defaults is UNSAID
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('open_tracking = "yes"', 'open_tracking: "yes": write true or false, without quotes'),
+        ('ip_pool = "fats"', 'ip_pool: "fats" is not in [ip_pools] ("fast"); write one of its names, or "default"'),
+        ('list_unsubscribe = "off"', 'list_unsubscribe: "off" is not in angle brackets'),
+        ('envelope_from = "always"', 'envelope_from: "always" is not an address'),
+        ('bcc = "shared"', 'unknown key "bcc"; known here: '),
+    ],
+)
+@pytest.mark.parametrize("place", ["listener", "credential"])
+def test_a_wrong_default_is_refused_where_it_stands(place: str, line: str, fault: str) -> None:
+    text = LISTENER + "[listener.translation]\n" if place == "listener" else CREDENTIAL + "[credential.translation]\n"
+    (found,) = faults(f"{text}{line}\n{UPSTREAM}{POOLS}{LISTENER if place == 'credential' else ''}")
+
+    assert found.startswith((f"[[{place}]] #1 translation {fault}", f"[[{place}]] #1 translation: {fault}"))
+
+
+def test_a_pool_for_everybody_is_refused_where_no_pools_are() -> None:
+    assert faults(f'{LISTENER}{UPSTREAM}[translation]\nip_pool = "fast"\n') == [
+        '[translation] ip_pool: "fast" is not in [ip_pools] (it names none); write one of its names, or "default"'
+    ]
+    assert parse(f'{LISTENER}{UPSTREAM}[translation]\nip_pool = "Default"\n').translation.ip_pool == "Default"
+
+
+def test_a_subaccount_with_two_ways_to_go_is_refused() -> None:
+    (found,) = faults(f'{LISTENER}{UPSTREAM}{POOLS}[subaccounts]\n7 = {{ upstream = "main", ip_pool = "fast" }}\n')
+
+    assert found.startswith("[subaccounts.7] ip_pool: and upstream are both given")
+
+
 # What is said of it
 
 
@@ -667,7 +733,7 @@ def uncommented(*, examples: bool) -> str:
     """Return the example file with its keys uncommented, those that have no default only where `examples` says so."""
     lines = []
     for line in EXAMPLE.read_text("utf-8").splitlines():
-        match = re.fullmatch(r"# (\w+ = .*|\[\[?\w+\]\]?)", line)
+        match = re.fullmatch(r"# (\w+ = .*|\[\[?[\w.]+\]\]?)", line)
         if match and (examples or not (line.endswith("# no default") or line.startswith("# ["))):
             line = match[1]
         lines.append(line)
@@ -703,12 +769,13 @@ def test_the_example_file_shows_every_key_of_the_code_and_no_other(keys: Path) -
     (keys / "chain.pem").rename(keys / "fullchain.pem")
     (keys / "key.pem").rename(keys / "privkey.pem")
 
-    # No other: all that is wrong with it are the two pairs of keys of which one is to be written.
+    # No other: all that is wrong with it are the pairs of keys of which one is to be written.
     with pytest.raises(ConfigError) as caught:
         load_example(text, keys)
     assert [fault.split(" are both given")[0] for fault in caught.value.faults] == [
         "[[credential]] #1 secret_file: and secret_hash",
         "[upstream.main] region: and hosts",
+        "[subaccounts.123] ip_pool: and upstream",
     ]
     # Every one: a key that is nobody's makes each table tell what it knows.
     for place in KNOWN_TABLES:
@@ -718,7 +785,9 @@ def test_the_example_file_shows_every_key_of_the_code_and_no_other(keys: Path) -
 KNOWN_TABLES = {
     "": "ZZZ = 1\n" + LISTENER + UPSTREAM,
     "listener": LISTENER + "ZZZ = 1\n" + UPSTREAM,
+    "listener.translation": LISTENER + "translation = { ZZZ = 1 }\n" + UPSTREAM,
     "credential": LISTENER + UPSTREAM + CREDENTIAL + "ZZZ = 1\n",
+    "credential.translation": LISTENER + UPSTREAM + CREDENTIAL + "[credential.translation]\nZZZ = 1\n",
     "upstream.main": LISTENER + UPSTREAM + "ZZZ = 1\n",
     "upstream.main.deadlines": LISTENER + UPSTREAM + "deadlines = { ZZZ = 1 }\n",
     "store": LISTENER + UPSTREAM + "[store]\nZZZ = 1\n",
@@ -738,6 +807,6 @@ def find(shown: dict[str, object], place: str) -> dict[str, object]:
     for part in filter(None, place.split(".")):
         assert isinstance(found, dict)
         found = found[part]
-    found = found[0] if isinstance(found, list) else found
+        found = found[0] if isinstance(found, list) else found
     assert isinstance(found, dict)
     return found

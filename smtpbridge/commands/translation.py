@@ -139,8 +139,9 @@ def foretell(octets: bytes, envelope: Envelope, around: Circumstances) -> Foreto
     if isinstance(content, Reply):
         return Foretold(given, str(content))
     header, trace = HeaderBlock.parse(content.header), _trace(around.hostname)
-    plan = translate(envelope, header, trace, around.policy, around.subaccount, around.defaults)
+    plan = translate(envelope, header, trace, around.policy, around.subaccount, around.defaults, content.body())
     if isinstance(plan, Refusal):
+        content.close()
         return Foretold(given, str(reply(plan.code, plan.enhanced, plan.text)))
     return _foretold(given, plan, content)
 
@@ -148,7 +149,9 @@ def foretell(octets: bytes, envelope: Envelope, around: Circumstances) -> Foreto
 def _foretold(given: Mail, plan: Plan, content: Content) -> Foretold:
     warnings = tuple(remark.text for remark in plan.warnings)
     notes = tuple(remark.text for remark in plan.notes)
-    return Foretold(given, "250", plan.transactions, warnings, notes, _body_of(content))
+    body = _body_of(content if plan.body is None else content.reworked(plan.body))
+    content.close()
+    return Foretold(given, "250", plan.transactions, warnings, notes, body)
 
 
 def _body_of(content: Content) -> bytes:
@@ -156,7 +159,6 @@ def _body_of(content: Content) -> bytes:
     chunks: list[bytes] = []
     while chunk := content.read(sum(map(len, chunks))):
         chunks.append(chunk)
-    content.close()
     return unstuff(b"".join(chunks))
 
 

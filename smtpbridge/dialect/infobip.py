@@ -54,7 +54,8 @@ def write(wishes: Instructions, policy: Policy, account: Account, own: frozenset
             fields.append(_OPENS[policy.open_tracking if wishes.open_tracking is None else wishes.open_tracking])
         if b"x-ib-track-clicks" not in own:
             fields.append(_CLICKS[policy.click_tracking if wishes.click_tracking is None else wishes.click_tracking])
-    if wishes.transactional and policy.transactional_priority is Priority.HIGH and b"x-ib-client-priority" not in own:
+    transactional = policy.transactional if wishes.transactional is None else wishes.transactional
+    if transactional and policy.transactional_priority is Priority.HIGH and b"x-ib-client-priority" not in own:
         fields.append(_HIGH)
     fields += _ids(wishes.campaign or "", policy, account, own)
     fields += [field for name, field in _configured(*_settings(policy)) if name not in own]
@@ -65,6 +66,12 @@ def write(wishes: Instructions, policy: Policy, account: Account, own: frozenset
         return Fields(b"".join(fields))
     fields.append(_CALLBACK + "\r\n ".join(text.lines).encode("ascii") + b"\r\n")
     return Fields(b"".join(fields), (_left_out(text, policy.callback_data_limit),) if text.truncated else ())
+
+
+def tracks_clicks(wishes: Instructions, policy: Policy, own: frozenset[bytes]) -> bool:
+    """Tell whether `write` asks for clicks to be tracked; what the sender wrote itself is its own affair."""
+    tracked = policy.click_tracking if wishes.click_tracking is None else wishes.click_tracking
+    return tracked and b"x-ib-track" not in own and b"x-ib-track-clicks" not in own
 
 
 def _ids(campaign: str, policy: Policy, account: Account, own: frozenset[bytes]) -> list[bytes]:

@@ -10,9 +10,14 @@ numbers kept as they are written.
 `read_lenient` accepts what json-c accepts outside its strict mode, since a
 header that SparkPost understood must be understood here: trailing commas, both
 kinds of comment, single quotes, literals in any case, raw control characters
-in strings, leading zeros, and any text behind the value.  It is one pass of one
-expression over the text with the open containers on a stack, so neither depth
-nor length can hurt.
+in strings, leading zeros, and any text behind the value.  One expression steps
+from one such thing to the next and puts strict JSON in its place, of the same
+length where it can, so that positions hold; then the same scanner reads it.
+The first thing that neither grammar knows ends the mending: the scanner stops
+there, or has already seen the end of the value.
+
+A text of a mebibyte costs one pass of each.  Numbers are objects of their own
+and cost more to make than to read, so a long text makes equal ones once.
 
 `write` gives ASCII without white space: every control character and every
 character outside ASCII is an escape, lone surrogates included.
@@ -21,14 +26,16 @@ What must not be known here: what any member means.
 """
 
 import re
+from functools import lru_cache
 from json import JSONDecodeError, JSONDecoder
 from json.encoder import encode_basestring_ascii as quote
-from typing import NoReturn, TypeAlias
+from typing import NoReturn
 
 from smtpbridge.dialect.instructions import Json, Number
 from smtpbridge.errors import SmtpbridgeError
 
 MOST_LEVELS = 100  # nobody's metadata is that deep, and walking down costs stack
+_LONG = 1 << 14  # from here on it pays to remember numbers
 
 
 class BadJson(SmtpbridgeError, ValueError):
@@ -46,92 +53,82 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 _STRICT = JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_refuse_constant)
-_LOOSE_STRING = JSONDecoder(strict=False)
+_LENIENT = JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_refuse_constant, strict=False)
+# What the scanner says, in our words; whatever else it says is "not JSON".
+_REASONS = {
+    "Expecting ',' delimiter": "comma missing",
+    "Expecting ':' delimiter": "colon missing",
+    "Expecting property name enclosed in double quotes": "name missing",
+    "Expecting value": "value missing",
+    "Unterminated string starting at": "string without an end",
+    "Invalid \\escape": "unknown escape",
+    "Invalid \\uXXXX escape": "unknown escape",
+}
 
-# What means nothing between tokens.
-_SKIP = r"(?:[ \t\n\v\f\r]++|/\*(?:[^*]++|\*(?!/))*+\*/|//[^\n]*+)*+"
-_QUOTED = r""" "(?:[^"\\]++|\\.)*+" | '(?:[^'\\]++|\\.)*+' """
-# A member or an entry with the comma behind it, or the end of a container with the comma behind that.
-_TOKEN = re.compile(
-    rf"""{_SKIP}(?:
-      (?:
-        (?:({_QUOTED}){_SKIP}:{_SKIP})?+  # the name of a member
-        (?:
-          ({_QUOTED})
-        | (-?[0-9]++(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+(?![\w.+-]))
-        | ([A-Za-z]++(?![\w.]))
-        | ([\[{{])
-        )
-      | ([\]}}])
-      )({_SKIP},)?+
-    | (.|\Z)  # anything else, or the end
+_COMMENT = r"/\*(?:[^*]++|\*(?!/))*+\*/|//[^\n]*+"
+_SKIP = rf"(?:[ \t\n\v\f\r]++|{_COMMENT})*+"  # what means nothing between tokens
+_ODDITY = re.compile(
+    rf"""
+    (?:  # what is strict JSON already
+        [ \t\n\r:\]}}]++
+      | "(?:[^"\\]++|\\.)*+"?+
+      | -?(?:[1-9][0-9]*+|0(?![0-9]))(?:[.eE][0-9.eE+-]*+)?+
+      | ,(?:(?![ \t\n\v\f\r/\]}}])|(?!{_SKIP}[\]}}]))
+      | [\[{{](?:{_SKIP},)?+  # the comma is an error and must stay one
+      | (?:true|false|null)(?![\w.])
+    )*+
+    (?:
+        ((?:[\v\f]|{_COMMENT})++)
+      | ('[^'"\\]*+'(?:[ ,]*+'[^'"\\]*+')*+)  # several at once: a mebibyte of them is as many steps less
+      | ('(?:[^'\\]++|\\.)*+')
+      | (,)
+      | ((?i:true|false|null)(?![\w.]))
+      | (-?0+)(?=[0-9])
+      | (.|\Z)  # what nobody knows, or the end
     )""",
     re.VERBOSE | re.DOTALL,
 )
-_Container: TypeAlias = list[Json] | dict[str, Json]
-_LITERALS = {"true": True, "false": False, "null": None}
-_SINGLE_QUOTED = re.compile(r'\\.|"', re.DOTALL)
-_LEADING_ZEROS = re.compile(r"\A(-?)0+(?=[0-9])")
+_BLANKS, _PLAIN_QUOTED, _SINGLE_QUOTED, _COMMA, _LITERAL, _ZEROS, _UNKNOWN = range(1, 8)
+_TO_ESCAPE = re.compile(r'\\.|"', re.DOTALL)
+_BLANK = re.compile(r"[ \t\n\r]*")
 
 
 def read_strict(text: str) -> Json:
     """Return the value of a JSON text (RFC 8259); of two equal names the last counts; raise `BadJson`."""
     try:
-        value: Json = _STRICT.decode(text)
+        value: Json = (_STRICT if len(text) < _LONG else _remembering(strict=True)).decode(text)
     except JSONDecodeError as error:
         raise BadJson(error.pos, "not JSON") from error
     except RecursionError as error:
         raise BadJson(0, "nested too deeply") from error
-    # Fewer openings than levels allowed: nothing can be too deep, and usually that settles it.
-    if text.count("{") + text.count("[") > MOST_LEVELS and _is_too_deep(value):
-        raise BadJson(0, "nested too deeply")
+    _check_depth(value, text)
     return value
 
 
 def read_lenient(text: str) -> Json:
     """Return the value at the start of a text by json-c's grammar; raise `BadJson`."""
-    containers: list[_Container] = []
-    inside: _Container | None = None
-    ready = True  # an entry may follow: the container has just begun, or there was a comma
-    for token in _TOKEN.finditer(text):
-        name, quoted, number, word, opening, closing, comma, _ = token.groups()
-        if closing:
-            if inside is None or isinstance(inside, list) != (closing == "]"):
-                raise BadJson(token.start(6), "unexpected bracket")
-            containers.pop()
-            if not containers:
-                return inside
-            inside, ready = containers[-1], comma is not None
-            continue
-        value: Json
-        if quoted:
-            value = quoted[1:-1] if "\\" not in quoted else _unescape(quoted, token.start(2))
-        elif number:
-            value = Number(number)
-        elif opening:
-            value = [] if opening == "[" else {}
-        elif word and word.lower() in _LITERALS:
-            value = _LITERALS[word.lower()]
-        else:
-            raise _unexpected(token)
-        if inside is None and not opening and not name:
-            return value
-        _put(value, inside, name, ready, token)
-        ready = comma is not None
-        if isinstance(value, (list, dict)):
-            if comma or len(containers) == MOST_LEVELS:
-                raise BadJson(token.start(5), "nested too deeply" if not comma else "comma without a value before it")
-            containers.append(value)
-            inside, ready = value, True
-    raise BadJson(len(text), "unexpected end")
+    mended, longer = _mend(text)
+    decoder = _LENIENT if len(text) < _LONG else _remembering(strict=False)
+    blank = _BLANK.match(mended)
+    value: Json
+    try:
+        value, _ = decoder.raw_decode(mended, blank.end() if blank else 0)
+    except JSONDecodeError as error:
+        position = error.pos - sum(added for end, added in longer if end <= error.pos)
+        at_end = error.pos >= len(mended.rstrip())
+        reason = "unexpected end" if at_end else _REASONS.get(error.msg, "not JSON")
+        raise BadJson(position, reason) from error
+    except RecursionError as error:
+        raise BadJson(0, "nested too deeply") from error
+    _check_depth(value, mended)
+    return value
 
 
 def write(value: Json) -> str:
     """Return compact ASCII JSON with its numbers and the order of its names as they were given."""
     match value:
         case Number():
-            # What only the lenient grammar takes would not be JSON any more (RFC 8259, 6).
-            return _LEADING_ZEROS.sub(r"\1", value) if value[:1] in "-0" else value
+            return value
         case str():
             return quote(value)
         case bool():
@@ -144,6 +141,48 @@ def write(value: Json) -> str:
             return f"{{{','.join([f'{quote(name)}:{write(member)}' for name, member in value.items()])}}}"
 
 
+def _remembering(*, strict: bool) -> JSONDecoder:
+    """Return a decoder for one text that makes equal numbers once."""
+    number = lru_cache(maxsize=None)(Number)
+    return JSONDecoder(parse_int=number, parse_float=number, parse_constant=_refuse_constant, strict=strict)
+
+
+def _mend(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """Return the text with strict JSON for what only json-c takes; and (where it ends, by how much) it got longer."""
+    parts: list[str] = []
+    longer: list[tuple[int, int]] = []
+    at = added = 0
+    for odd in _ODDITY.finditer(text):
+        kind = odd.lastindex or _UNKNOWN
+        if kind == _UNKNOWN:
+            break
+        start, end = odd.span(kind)
+        if kind in (_BLANKS, _COMMA):
+            new = " " * (end - start)
+        elif kind == _PLAIN_QUOTED:
+            new = odd[kind].replace("'", '"')
+        elif kind == _SINGLE_QUOTED:
+            new = _double_quoted(odd[kind])
+            if len(new) > end - start:
+                longer.append((end + added, len(new) - (end - start)))
+                added += len(new) - (end - start)
+        elif kind == _LITERAL:
+            new = odd[kind].lower()
+        else:
+            # Blanks for the zeros; a minus goes behind them.
+            new = odd[kind].replace("0", "").rjust(end - start)
+        parts += (text[at:start], new)
+        at = end
+    parts.append(text[at:])
+    return "".join(parts), longer
+
+
+def _check_depth(value: Json, text: str) -> None:
+    # Fewer openings than levels allowed: nothing can be too deep, and usually that settles it.
+    if text.count("{") + text.count("[") > MOST_LEVELS and _is_too_deep(value):
+        raise BadJson(0, "nested too deeply")
+
+
 def _is_too_deep(value: Json) -> bool:
     level: list[Json] = [value]
     for _ in range(MOST_LEVELS + 1):
@@ -154,40 +193,8 @@ def _is_too_deep(value: Json) -> bool:
     return True
 
 
-def _put(value: Json, inside: _Container | None, name: str | None, ready: bool, token: re.Match[str]) -> None:
-    """Add an entry to its container, which must be ready for one and of the kind that has or has not names."""
-    if not ready:
-        raise BadJson(_start(token), "comma missing")
-    if isinstance(inside, dict) != (name is not None):
-        raise BadJson(_start(token), "name outside an object" if name else "name missing in an object")
-    if isinstance(inside, list):
-        inside.append(value)
-    elif inside is not None and name:
-        inside[name[1:-1] if "\\" not in name else _unescape(name, token.start(1))] = value
-
-
-def _start(token: re.Match[str]) -> int:
-    """Return where a token begins behind what is skipped."""
-    return min(token.start(group) for group in range(1, 9) if token[group] is not None)
-
-
-def _unexpected(token: re.Match[str]) -> BadJson:
-    match token[8]:
-        case "":
-            reason = "unexpected end"
-        case '"' | "'":
-            reason = "string without an end, or name without a value"
-        case _:
-            reason = "unexpected character"
-    return BadJson(_start(token), reason)
-
-
-def _unescape(quoted: str, at: int) -> str:
-    if quoted[0] == "'":
-        inner = _SINGLE_QUOTED.sub(lambda found: '\\"' if found[0] == '"' else found[0], quoted[1:-1])
-        quoted = f'"{inner}"'
-    try:
-        text: str = _LOOSE_STRING.decode(quoted)
-    except JSONDecodeError as error:
-        raise BadJson(at + error.pos, "unknown escape") from error
-    return text
+def _double_quoted(single_quoted: str) -> str:
+    inner = single_quoted[1:-1]
+    if '"' in inner:
+        inner = _TO_ESCAPE.sub(lambda found: '\\"' if found[0] == '"' else found[0], inner)
+    return f'"{inner}"'

@@ -5,7 +5,8 @@ How it works: a pool of addresses and a subaccount choose an upstream, if the
 operator named one for them; the other options have no counterpart at all.
 What cannot be granted is a warning or a refusal, as the policy says, and never
 silence.  Where pool and subaccount both lead to an upstream, the pool wins:
-the message said it, the login only implied it.
+the message said it, the login only implied it.  A pool that is only the
+configured default comes last.
 
 What must not be known here: how a header is written.
 """
@@ -27,12 +28,18 @@ class Judgement:
 
     account: Account
     warnings: tuple[Remark, ...] = ()
+    inline_css: bool = False
 
 
-def judge(wishes: Instructions, policy: Policy, subaccount: str) -> Judgement | Refusal:
-    """Return the account to send through, or the refusal of an option that the policy does not let pass."""
+def judge(wishes: Instructions, policy: Policy, subaccount: str, *, can_inline: bool = False) -> Judgement | Refusal:
+    """
+    Return the account to send through, or the refusal of an option that the policy does not let pass.
+
+    `can_inline` says that there is something here that inlines CSS.
+    """
     warnings: list[Remark] = []
-    for lack, stance in _lacks(wishes, policy):
+    inline_css = bool(wishes.inline_css) and can_inline and policy.on_inline_css is Unsupported.MAP
+    for lack, stance in _lacks(wishes, policy, inline_css):
         if stance is Unsupported.REFUSE:
             return Refusal(lack.text)
         warnings.append(lack)
@@ -40,20 +47,26 @@ def judge(wishes: Instructions, policy: Policy, subaccount: str) -> Judgement | 
     if subaccount and booked is None:
         warnings.append(Remark("subaccount", f"subaccount {_shown(subaccount)} is not configured: defaults are used"))
     booked = booked or Subaccount()
-    upstream = _pool_upstream(wishes, policy) or booked.upstream or policy.default_upstream
-    return Judgement(Account(upstream, booked.entity_id, booked.application_id), tuple(warnings))
+    upstream = (
+        _pool_upstream(wishes.ip_pool, policy)
+        or booked.upstream
+        or _pool_upstream(policy.ip_pool, policy)
+        or policy.default_upstream
+    )
+    return Judgement(Account(upstream, booked.entity_id, booked.application_id), tuple(warnings), inline_css)
 
 
-def _lacks(wishes: Instructions, policy: Policy) -> list[tuple[Remark, Unsupported]]:
+def _lacks(wishes: Instructions, policy: Policy, inline_css: bool) -> list[tuple[Remark, Unsupported]]:
     """Return what cannot be granted, and the policy for it."""
     lacks: list[tuple[Remark, Unsupported]] = []
     pool, dkim_key = _named(wishes.ip_pool), _named(wishes.dkim_key)
-    if pool and not _pool_upstream(wishes, policy):
+    if pool and not _pool_upstream(pool, policy):
         text = f"X-MSYS-API 'ip_pool' {_shown(pool)} leads to no upstream here"
         lacks.append((Remark("ip-pool", text), policy.on_ip_pool))
-    if wishes.inline_css:
-        # The body is opaque to this version, so "map" cannot be honoured yet, and says so.
-        text = "X-MSYS-API 'inline_css' is not supported: CSS was not inlined"
+    if wishes.inline_css and not inline_css:
+        mapped = policy.on_inline_css is Unsupported.MAP
+        why = "css-inline is not installed here" if mapped else "the configuration does not have it done"
+        text = f"X-MSYS-API 'inline_css': CSS was not inlined, because {why}"
         lacks.append((Remark("inline-css", text), policy.on_inline_css))
     if wishes.skip_suppression:
         text = "X-MSYS-API 'skip_suppression' has no counterpart: suppressed recipients stay suppressed"
@@ -69,14 +82,14 @@ def _named(text: str | None) -> str:
     return "" if text is None or text.lower() == _DEFAULT else text
 
 
-def _pool_upstream(wishes: Instructions, policy: Policy) -> str:
+def _pool_upstream(pool: str | None, policy: Policy) -> str:
     """Return the upstream for the pool; SparkPost compares the names of pools without case."""
-    if not wishes.ip_pool:
+    if not pool:
         return ""
-    named = policy.ip_pools.get(wishes.ip_pool)
+    named = policy.ip_pools.get(pool)
     if named is not None:
         return named
-    wanted = wishes.ip_pool.lower()
+    wanted = pool.lower()
     return next((upstream for pool, upstream in policy.ip_pools.items() if pool.lower() == wanted), "")
 
 

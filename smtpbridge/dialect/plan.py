@@ -5,12 +5,24 @@ The first transaction carries the envelope's recipients, the cc and the archive
 copies; it decides what the sender hears.  The others follow once it has been
 accepted.  A plan without transactions is complete as it stands (every
 recipient was a sink): the message is accepted and goes nowhere.
+
+The body is one for all transactions: as it came, or in pieces, of which most
+are spans of the old body, so a large one is never copied for a small change.
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from smtpbridge.dialect.instructions import Remark
 from smtpbridge.mail.message import Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The octets of the header above and below the place for what is one transaction's own."""
+
+    above: bytes
+    below: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +30,48 @@ class Transaction:
     """
     One envelope and one header block for the upstream of that name.
 
-    `header` is CRLF lines without the empty line that ends it and without doubled dots.
+    All transactions of a plan share one frame, because a thousand copies of a large header would be a lot of memory;
+    `own` are the fields that only this one has.
     """
 
     upstream: str
     envelope: Envelope
-    header: bytes
+    frame: Frame
+    own: bytes = b""
+
+    @property
+    def header(self) -> bytes:
+        """The header block: CRLF lines without the empty line that ends it and without doubled dots."""
+        return self.frame.above + self.own + self.frame.below
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The octets [start, end) of the body as it came."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """Octets in wire form, dots doubled."""
+
+    octets: bytes
+
+
+Piece: TypeAlias = Kept | New
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The transactions in order; `warnings` and `notes` as in `Reading`."""
+    """
+    The transactions in order; `warnings` and `notes` as in `Reading`.
+
+    `body` is what all of them carry below their headers, in order; `None` is the body as it came.
+    """
 
     transactions: tuple[Transaction, ...]
     warnings: tuple[Remark, ...] = ()
     notes: tuple[Remark, ...] = ()
+    body: tuple[Piece, ...] | None = None

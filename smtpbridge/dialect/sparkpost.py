@@ -16,7 +16,10 @@ ladder, and the first rung that holds counts:
 When a folded value falls off the ladder because of its JSON or of an address,
 a break in the middle of a token may be the reason, and it climbs once more
 with its folds joined by nothing.  Whoever comes up by the lenient grammar or
-by joined folds is warned about.
+by joined folds is warned about, and so is a value that holds, but says
+something else when its folds are joined: a writer that breaks lines at a
+column and not at a blank (PHPMailer 6.0 does) puts spaces into names and
+strings.  SparkPost reads those spaces, so they stay.
 
 Whatever the octets, the answer is a `Reading` or a `Refusal`.  What must not be
 known here: what the other provider makes of it, and what the operator prefers.
@@ -42,6 +45,10 @@ _PARSE_ERROR = "JSON parsing error in X-MSYS-API"
 _JOINED = Remark(
     "joined-folds",
     "X-MSYS-API is folded in the middle of a token; its lines were joined without a space",
+)
+_SPLIT = Remark(
+    "split-strings",
+    "X-MSYS-API seems to be folded inside of names or strings; each fold was read as a space, as SparkPost does",
 )
 
 _FIELDS = frozenset({"campaign_id", "metadata", "tags", "cc", "bcc", "archive", "options"})
@@ -83,17 +90,31 @@ def _the_one(values: Sequence[bytes]) -> bytes | Refusal:
 
 
 def _read_one(value: bytes) -> Reading | Refusal:
+    unfolded, folds = _FOLD.subn(b" ", value)
     try:
-        return _climb(_FOLD.sub(b" ", value))
-    except Refused as first:
-        if first.mendable and b"\r\n" in value:
-            try:
-                mended = _climb(_FOLD.sub(b"", value))
-            except Refused:
-                pass
-            else:
-                return replace(mended, warnings=(_JOINED, *mended.warnings))
-        return first.refusal
+        found = _climb(unfolded)
+    except Refused as refused:
+        mended = _joined(value) if refused.mendable and folds else None
+        return replace(mended, warnings=(_JOINED, *mended.warnings)) if mended else refused.refusal
+    if folds and not found.warnings and _is_blank_at_folds_only(unfolded, folds):
+        mended = _joined(value)
+        if mended and mended.instructions != found.instructions:
+            return replace(found, warnings=(_SPLIT,))
+    return found
+
+
+def _joined(value: bytes) -> Reading | None:
+    """Read the value with its folds joined by nothing."""
+    try:
+        return _climb(_FOLD.sub(b"", value))
+    except Refused:
+        return None
+
+
+def _is_blank_at_folds_only(unfolded: bytes, folds: int) -> bool:
+    """Tell whether a value has no space but those of its folds: who writes none has no place to fold at."""
+    # Between encoded words a fold means nothing.
+    return unfolded.strip().count(b" ") <= folds and b"=?" not in unfolded
 
 
 def _climb(value: bytes) -> Reading:

@@ -18,24 +18,30 @@ A line in the header that is no field ends the header for many readers, so new
 fields are put above it.  The line that a mailbox file writes on top of a
 message is dropped, because `Received` goes above everything.
 
-What must not be known here: JSON, the body, sockets, the clock.
+The body is handed to `body`, which looks over it and nearly always leaves it
+as it is.
+
+What must not be known here: JSON, MIME, sockets, the clock.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 
 from smtpbridge.dialect import infobip, sparkpost
+from smtpbridge.dialect.body import rework
 from smtpbridge.dialect.copies import Sharing, share_out
 from smtpbridge.dialect.copy_fields import bcc_field, with_cc
+from smtpbridge.dialect.inline_css import can_inline
 from smtpbridge.dialect.instructions import Instructions, Refusal, Remark
 from smtpbridge.dialect.options import judge
-from smtpbridge.dialect.plan import Plan, Transaction
-from smtpbridge.dialect.policy import Policy
+from smtpbridge.dialect.plan import Frame, Plan, Transaction
+from smtpbridge.dialect.policy import UNSAID, Defaults, Policy
 from smtpbridge.dialect.sender import envelope_sender
 from smtpbridge.dialect.unsubscribe import unsubscribe_fields
 from smtpbridge.mail import trace as trace_fields
 from smtpbridge.mail.headers import HeaderBlock
 from smtpbridge.mail.message import Envelope
+from smtpbridge.mail.parts import Octets
 from smtpbridge.mail.trace import Trace
 
 # RFC 5321, 6.3: more hops than any real way has mean a loop.
@@ -49,28 +55,35 @@ _NO_UNSUBSCRIBE = Remark(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """The octets of the header above and below the place for what is one transaction's own."""
-
-    above: bytes
-    below: bytes
-
-
 def translate(
-    envelope: Envelope, header: HeaderBlock, trace: Trace, policy: Policy, subaccount: str = ""
+    envelope: Envelope,
+    header: HeaderBlock,
+    trace: Trace,
+    policy: Policy,
+    subaccount: str = "",
+    defaults: Defaults = UNSAID,
+    body: Octets = b"",
 ) -> Plan | Refusal:
-    """Return what is to be sent for the message, or the reply that refuses it; never fails."""
+    """
+    Return what is to be sent for the message, or the reply that refuses it; never fails.
+
+    `defaults` are what the listener and the login of the sender say in place of `policy`; `body` is in wire form.
+    """
     if header.count(b"received") > _MOST_HOPS:
         return Refusal(f"More than {_MOST_HOPS} Received fields: the message is in a loop", 554, "5.4.6")
     reading = sparkpost.read(header.values(_API))
     if isinstance(reading, Refusal):
         return reading
     wishes = reading.instructions
-    judgement = judge(wishes, policy, subaccount)
+    policy = policy.for_sender(defaults, subaccount)
+    judgement = judge(wishes, policy, subaccount, can_inline=bool(wishes.inline_css) and can_inline())
     if isinstance(judgement, Refusal):
         return judgement
     own = frozenset([name for name in header.names if name.startswith(b"x-ib-")])
+    clicks_tracked = infobip.tracks_clicks(wishes, policy, own)
+    reworked = rework(header, body, inline_css=judgement.inline_css, clicks_tracked=clicks_tracked)
+    if reworked.too_many_links:
+        wishes = replace(wishes, click_tracking=False)
     fields = infobip.write(wishes, policy, judgement.account, own)
     sharing = share_out(envelope.recipients, wishes, policy.bcc)
     sender = envelope_sender(envelope.sender, header, policy.envelope_from)
@@ -81,17 +94,19 @@ def translate(
         Transaction(
             judgement.account.upstream,
             Envelope(sender, lot.recipients),
-            b"%b%b%b%b" % (frame.above, bcc_field(lot.bcc) if lot.bcc else b"", link, frame.below),
+            frame,
+            bcc_field(lot.bcc) + link if lot.bcc else link,
         )
         for lot, link in zip(sharing.lots, unsubscribe, strict=True)
     )
-    warnings = reading.warnings + judgement.warnings + fields.warnings
+    warnings = reading.warnings + judgement.warnings + fields.warnings + reworked.warnings
     if template and not all(unsubscribe):
         warnings += (_NO_UNSUBSCRIBE,)
-    return Plan(transactions, warnings, reading.notes + _notes(envelope.sender, sender, sharing))
+    notes = reading.notes + reworked.notes + _notes(envelope.sender, sender, sharing)
+    return Plan(transactions, warnings, notes, reworked.pieces)
 
 
-def _frame(header: HeaderBlock, trace: Trace, fields: bytes) -> _Frame:
+def _frame(header: HeaderBlock, trace: Trace, fields: bytes) -> Frame:
     """Return the header as it leaves, open at the place of the first X-MSYS-API, else of the first broken line."""
     kept = [trace_fields.received(trace)]
     if b"message-id" not in header:
@@ -110,12 +125,13 @@ def _frame(header: HeaderBlock, trace: Trace, fields: bytes) -> _Frame:
             place = len(kept)
         kept.append(field)
     place = place or len(kept)
-    return _Frame(b"".join(kept[:place]), fields + b"".join(kept[place:]))
+    return Frame(b"".join(kept[:place]), fields + b"".join(kept[place:]))
 
 
 def _template(wishes: Instructions, header: HeaderBlock, policy: Policy) -> str:
     """Return the template of List-Unsubscribe when this message needs the field, else nothing."""
-    wanted = policy.list_unsubscribe and not wishes.transactional
+    transactional = policy.transactional if wishes.transactional is None else wishes.transactional
+    wanted = policy.list_unsubscribe and not transactional
     present = b"list-unsubscribe" in header or b"list-unsubscribe-post" in header
     return policy.list_unsubscribe if wanted and not present else ""
 

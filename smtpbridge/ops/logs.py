@@ -57,9 +57,11 @@ class TextLog:
         line = f"{self._time(event.get('log_time'))} {level.name} {self._text(event)}\n"
         self._lines.append(line)
         self._octets += len(line)
-        if level in _URGENT or self._clock is None or self._octets > _FLUSH_OCTETS:
+        # A reactor that does not run, before its start and behind its end, would never call back.
+        running = getattr(self._clock, "running", self._clock is not None)
+        if level in _URGENT or self._octets > _FLUSH_OCTETS or not running:
             self.flush()
-        elif self._call is None:
+        elif self._call is None and self._clock is not None:
             self._call = self._clock.callLater(_FLUSH_SECONDS, self._due)
 
     def flush(self) -> None:
@@ -109,7 +111,7 @@ class TextLog:
 def _compiled(template: str) -> Callable[[LogEvent], str]:
     """Return a function that fills `template`; only plain fields, with a format after a colon, are made quick."""
     pieces = list(string.Formatter().parse(template))
-    if any(name is not None and not name.isidentifier() or conversion for _, name, _, conversion in pieces):
+    if any((name is not None and not name.isidentifier()) or conversion for _, name, _, conversion in pieces):
         return formatEvent
     parts = [(literal, name, form or "") for literal, name, form, _ in pieces]
 

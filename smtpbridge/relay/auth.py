@@ -6,7 +6,8 @@ behind a colon, `X-MSYS-SUBACCOUNT=123` or Bird's `x-bird-workspace-id=...`.  Th
 suffix says on whose behalf, not who: it plays no part in the comparison.
 
 Several credentials may share a user name, as SparkPost's keys do.  All of them
-are compared, each in constant time, so how long it takes says nothing.
+are compared, each in constant time, so how long it takes says nothing.  The one
+whose secret fits decides what counts for the sender's messages.
 """
 
 import hmac
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
+from smtpbridge.dialect.policy import UNSAID, Defaults
 from smtpbridge.secret import Secret, SecretHash
 
 _SUBACCOUNT = "x-msys-subaccount="
@@ -44,10 +46,11 @@ def read_user_name(text: str) -> UserName:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a sender must present."""
+    """What a sender must present, and what counts then where its messages do not say."""
 
     username: str
     secret: Secret | SecretHash
+    defaults: Defaults = UNSAID
 
 
 class Accounts:
@@ -55,19 +58,25 @@ class Accounts:
 
     def __init__(self, accounts: Iterable[Account]) -> None:
         """Know these."""
-        self._accounts = [(account.username.lower(), _digest(account.secret)) for account in accounts]
+        self._accounts = [(account.username.lower(), _digest(account.secret), account) for account in accounts]
 
     def __bool__(self) -> bool:
         """Tell whether there is anybody."""
         return bool(self._accounts)
 
-    def admit(self, user: UserName, secret: str) -> bool:
-        """Tell whether `secret` belongs to that user; the name is compared without case, as SparkPost does."""
+    def admit(self, user: UserName, secret: str) -> Account | None:
+        """
+        Return the account of that user that `secret` belongs to, the first of equal ones; `None` where it is nobody's.
+
+        The name is compared without case, as SparkPost does.
+        """
         presented = sha256(secret.encode("utf-8", "surrogateescape")).digest()
         wanted = user.name.lower()
-        found = False
-        for name, digest in self._accounts:
-            found |= hmac.compare_digest(digest, presented) and name == wanted
+        found: Account | None = None
+        for name, digest, account in self._accounts:
+            # The comparison comes first and is never skipped: neither a wrong name nor an earlier fit shortens it.
+            if hmac.compare_digest(digest, presented) and name == wanted:
+                found = found or account
         return found
 
 

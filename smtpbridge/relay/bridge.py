@@ -25,6 +25,7 @@ its end is logged.  A sender that hung up changes nothing of all this.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import assert_never
 
 from twisted.logger import Logger
@@ -71,7 +72,15 @@ class Bridge:
 
     def _begin(self, delivery: "Delivery", message: Submission) -> None:
         header = HeaderBlock.parse(message.content.header)
-        plan = translate(message.envelope, header, message.trace, self.policy, message.subaccount)
+        plan = translate(
+            message.envelope,
+            header,
+            message.trace,
+            self.policy,
+            message.subaccount,
+            message.defaults,
+            message.content.body(),
+        )
         match plan:
             case Refusal():
                 delivery.end(reply(plan.code, plan.enhanced, plan.text))
@@ -115,6 +124,7 @@ class Delivery:
     def __init__(self, bridge: Bridge, message: Submission, answer: Callable[[Reply], None]) -> None:
         """Begin with nothing sent."""
         self.message = message
+        self._outgoing = message
         self.deadline = message.until
         self._bridge = bridge
         self._answer: Callable[[Reply], None] | None = answer
@@ -133,6 +143,8 @@ class Delivery:
         if not plan.transactions:
             self.end(_SUNK)
             return
+        if plan.body is not None:
+            self._outgoing = replace(self.message, content=self.message.content.reworked(plan.body))
         self._outcomes = [None] * len(plan.transactions)
         self._bridge.deadlines.watch(self)
         self._launch(0)
@@ -166,7 +178,7 @@ class Delivery:
                 self._stopped = True
                 self.end(_BROKEN)
 
-        attempt = Attempt(pool, transaction, self.message, over)
+        attempt = Attempt(pool, transaction, self._outgoing, over)
         self._attempts[place] = attempt
         attempt.start(bounded=place == 0)
 

@@ -6,10 +6,10 @@ from itertools import count
 
 def message_ids(epoch: Callable[[], float], process: int) -> Callable[[], str]:
     """
-    Return a source of names that never come twice on one machine.
+    Return a source of names that do not come twice on one machine.
 
-    A name is the microsecond of its making, the process and a serial number, as capital hexadecimal digits: names
-    sort by time, and a clock that is set back makes no duplicate within a process.
+    A name is the microsecond of its making, 16 bits of the process id and 16 of a serial number, as capital hexadecimal
+    digits: names sort by time, and a clock that is set back makes no duplicate within the next 65,536 messages.
     """
     serial = count()
 

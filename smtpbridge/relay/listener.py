@@ -24,7 +24,13 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import assert_never
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IHandshakeListener, IOpenSSLContextFactory, ISSLTransport
+from twisted.internet.interfaces import (
+    IAddress,
+    IHandshakeListener,
+    IOpenSSLContextFactory,
+    IPushProducer,
+    ISSLTransport,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -186,7 +192,7 @@ class Sender(Protocol):
         self._defaults = gate.habits.defaults
         self._pending: deque[Event] = deque()
         self._acting = False
-        self._paused = False
+        self._paused = self._choked = False
         self._lost = False
 
     # What Twisted calls
@@ -195,6 +201,9 @@ class Sender(Protocol):
         """A peer has connected."""
         self._wire = wire_of(self.transport)
         self._session.secure = ISSLTransport.providedBy(self.transport)
+        if not self._session.secure:
+            # With implicit TLS that waits for the handshake: what is written before it counts as not read.
+            self._wire.registerProducer(_Brake(self), True)
         refusal = self._gate.admit(self, self.address)
         if refusal is not None:
             self._gate.log.warn("session refused client={client}: {why}", client=self.address, why=refusal)
@@ -212,6 +221,8 @@ class Sender(Protocol):
         """TLS is up."""
         if self._session.state is State.HANDSHAKE:
             self._act(self._session.secured())
+        elif self._session.state is not State.CLOSED:
+            self._wire.registerProducer(_Brake(self), True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The peer is gone; a message whose final dot had come goes on."""
@@ -307,13 +318,21 @@ class Sender(Protocol):
                 return  # `_close` has set it, and a peer that goes on talking does not move it
             case _:
                 self.deadline = self._gate.deadlines.now() + habits.idle
-        # Octets behind a message that waits for its verdict stay in the kernel.
-        if (self._session.waiting and self._session.buffered > 0) != self._paused and not self._lost:
-            self._paused = not self._paused
-            if self._paused:
-                self._wire.pauseProducing()
-            else:
-                self._wire.resumeProducing()
+        self._read_or_not()
+
+    def choke(self, choked: bool) -> None:
+        """The peer does not read its replies, or reads them again."""
+        self._choked = choked
+        self._read_or_not()
+
+    def _read_or_not(self) -> None:
+        """Leave in the kernel what comes behind a message that waits, and what a peer sends that does not read."""
+        if self._session.state is State.CLOSED or self._lost:
+            return
+        pause = self._choked or (self._session.waiting and self._session.buffered > 0)
+        if pause != self._paused:
+            self._paused = pause
+            (self._wire.pauseProducing if pause else self._wire.resumeProducing)()
 
     def _close(self) -> None:
         """Close when all is written; the peer has a short while to close its side."""
@@ -323,6 +342,7 @@ class Sender(Protocol):
             # TLS ends with octets of the peer: whoever does not read waits in vain.
             self._paused = False
             self._wire.resumeProducing()
+        self._wire.unregisterProducer()
         self._wire.loseConnection()
 
     def _fail(self) -> None:
@@ -421,3 +441,22 @@ class Sender(Protocol):
             self._act(self._session.conclude(answer))
         except Exception:
             self._fail()
+
+
+@implementer(IPushProducer)
+class _Brake:
+    """What the transport calls when replies pile up: a sender that reads none is not read either."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    def pauseProducing(self) -> None:
+        """Replies wait."""
+        self._sender.choke(True)
+
+    def resumeProducing(self) -> None:
+        """They are written."""
+        self._sender.choke(False)
+
+    def stopProducing(self) -> None:
+        """The connection is gone; `connectionLost` follows."""

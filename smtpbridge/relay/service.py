@@ -12,7 +12,7 @@ stop all of that at once.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -92,7 +92,7 @@ class RelayService(Service):
         self.log.info("stopping: {count} messages under way", count=self._bridge.under_way)
         quiet: Deferred[None] = Deferred()
         self._bridge.when_idle(lambda: None if quiet.called else quiet.callback(None))
-        drained = DeferredList([quiet, *(door.gate.stop() for door in self._doors)])
+        drained = DeferredList([quiet, *(door.gate.stop() for door in self._doors)], consumeErrors=True)
         if not await self._in_time(drained, DRAIN_SECONDS):
             self.log.error(
                 "stopping with {count} messages unanswered; their senders will retry", count=self._bridge.under_way
@@ -105,7 +105,7 @@ class RelayService(Service):
 
     async def _in_time(self, what: "Deferred[Anything]", seconds: float) -> bool:
         try:
-            await what.addTimeout(seconds, self._clock)
+            await what.addTimeout(seconds, self._clock, _too_late)
         except TooLate:
             return False
         return True
@@ -118,3 +118,8 @@ class RelayService(Service):
         fault = CannotListen(f"cannot listen at {door.description}: {reason.getErrorMessage()}")
         self.log.critical("{fault}", fault=str(fault))
         self._fault = self._fault or fault
+
+
+def _too_late(_: object, seconds: float) -> NoReturn:
+    """A `DeferredList` that was called off ends well, with the failures of its members: say that time was up."""
+    raise TooLate(f"not within {seconds} seconds")

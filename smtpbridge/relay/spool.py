@@ -16,13 +16,21 @@ still in wire form.  Data that are not canonical are written anew first
 
 `Content` is read with positions, never with a shared one, so several upstream
 transactions can send the same body at the same time.
+
+Where the translation changes a body, `Content.reworked` is the content with the
+new one.  What is in a file stays there: such a content reads the old octets
+through the first one, which keeps the file.
 """
 
 import os
 import tempfile
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import assert_never
 
+from smtpbridge.dialect.plan import Kept, New, Piece
 from smtpbridge.errors import SmtpbridgeError
 from smtpbridge.mail.headers import end_of_header
 from smtpbridge.smtp.data import Defects, canonical, unstuff
@@ -65,6 +73,23 @@ class Content:
             return self._memory[at : at + CHUNK]
         return os.pread(self._file, min(CHUNK, self.body_size - at), self._start + at)
 
+    def body(self) -> "bytes | _Span":
+        """Return the body as something to look at: it has a length and gives slices, and is not copied for it."""
+        return self._memory if self._file is None else _Span(self)
+
+    def reworked(self, pieces: tuple[Piece, ...]) -> "Content":
+        """Return this content with a body of these pieces; this one stays open, and is to be closed in its stead."""
+        if self._file is not None:
+            return _Pieced(self, pieces)
+        body = b"".join([one.octets if isinstance(one, New) else self._memory[one.start : one.end] for one in pieces])
+        return Content(self.header, self.size, len(body), body)
+
+    def span(self, start: int, end: int) -> bytes:
+        """Return the octets [start, end) of the body."""
+        if self._file is None:
+            return self._memory[start:end]
+        return os.pread(self._file, max(0, min(end, self.body_size) - start), self._start + start)
+
     def is_ascii(self) -> bool:
         """Tell whether header and body are 7-bit."""
         return self.header.isascii() and all(chunk.isascii() for chunk in self._chunks())
@@ -79,6 +104,67 @@ class Content:
     def _chunks(self) -> Iterator[bytes]:
         for at in range(0, self.body_size, CHUNK):
             yield self.read(at)
+
+
+class _Span:
+    """The body of a content that lies in a file, to be looked at in slices."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+
+    def __len__(self) -> int:
+        return self._content.body_size
+
+    def __getitem__(self, where: slice, /) -> bytes:
+        start, end, _ = where.indices(self._content.body_size)
+        return self._content.span(start, end)
+
+
+class _Pieced(Content):
+    """A content over another one's file, with some of its octets replaced."""
+
+    __slots__ = ("_ends", "_pieces", "_under")
+
+    def __init__(self, under: Content, pieces: tuple[Piece, ...]) -> None:
+        lengths = [one.end - one.start if isinstance(one, Kept) else len(one.octets) for one in pieces]
+        self._under = under
+        self._pieces = pieces
+        self._ends = list(accumulate(lengths))
+        super().__init__(under.header, under.size, sum(lengths))
+
+    @property
+    def in_memory(self) -> bytes | None:
+        return None
+
+    def read(self, at: int) -> bytes:
+        return self.span(at, at + CHUNK)
+
+    def body(self) -> _Span:
+        return _Span(self)
+
+    def reworked(self, pieces: tuple[Piece, ...]) -> Content:
+        return _Pieced(self, pieces)
+
+    def span(self, start: int, end: int) -> bytes:
+        found: list[bytes] = []
+        place = bisect_right(self._ends, start)
+        while start < min(end, self.body_size):
+            piece = self._pieces[place]
+            stop = min(end, self._ends[place])
+            begins = self._ends[place - 1] if place else 0
+            match piece:
+                case Kept():
+                    found.append(self._under.span(piece.start + start - begins, piece.start + stop - begins))
+                case New():
+                    found.append(piece.octets[start - begins : stop - begins])
+                case _:
+                    assert_never(piece)
+            start = max(start, stop)
+            place += 1
+        return b"".join(found)
+
+    def close(self) -> None:
+        """Leave the file to the content that has it."""
 
 
 class Spool:

@@ -35,7 +35,6 @@ from smtpbridge.smtp.commands import Mail
 from smtpbridge.smtp.data import stuff
 from smtpbridge.smtp.replies import Reply
 
-
 # Each command on the way to READY has the time of a command.
 _SETTING_UP = frozenset({State.HELLO, State.STARTTLS, State.SECURE_HELLO, State.AUTH, State.RESPONSES})
 

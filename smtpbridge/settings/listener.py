@@ -9,11 +9,13 @@ network has to say to whom.
 
 import re
 
+from smtpbridge.dialect.policy import Defaults
 from smtpbridge.secret import Secret, SecretHash
 from smtpbridge.settings import checks
 from smtpbridge.settings.endpoint import EndpointText, Reach, read_endpoint
 from smtpbridge.settings.pem import certificates_fault, key_fault, pair_fault
 from smtpbridge.settings.surroundings import Surroundings, one_line, read_file
+from smtpbridge.settings.translation import read_defaults
 from smtpbridge.settings.values import (
     LOOPBACK,
     PROVIDER_MESSAGE_BYTES,
@@ -32,8 +34,8 @@ _SECRET_HASH = re.compile(r"sha256:([0-9a-fA-F]{64})")
 _DEFAULT = Listener(_EXAMPLE, EndpointText("tcp", Reach.LOCAL))
 
 
-def read_listener(table: Table, around: Surroundings, *, credentials: bool) -> Listener:
-    """Return one listener; `credentials` tells whether the file has any for senders to present."""
+def read_listener(table: Table, around: Surroundings, *, credentials: bool, pools: tuple[str, ...]) -> Listener:
+    """Return one listener; `credentials` tells whether the file has any for senders, `pools` are its pools."""
     endpoint = table.text("endpoint", check=_endpoint_fault)
     if not table.has("endpoint"):
         table.fault("endpoint", f'is missing; write endpoint = "{_EXAMPLE}"')
@@ -59,6 +61,7 @@ def read_listener(table: Table, around: Surroundings, *, credentials: bool) -> L
         max_header_bytes=table.whole("max_header_bytes", _DEFAULT.max_header_bytes, least=1024),
         max_bad_commands=table.whole("max_bad_commands", _DEFAULT.max_bad_commands),
         spool_bytes=table.whole("spool_bytes", _DEFAULT.spool_bytes),
+        defaults=_read_defaults(table, pools),
     )
     table.close()
     if endpoint:
@@ -66,25 +69,33 @@ def read_listener(table: Table, around: Surroundings, *, credentials: bool) -> L
     return listener
 
 
-def read_credential(table: Table, around: Surroundings) -> Credential | None:
-    """Return one credential, or `None` where its secret cannot be had."""
+def read_credential(table: Table, around: Surroundings, pools: tuple[str, ...]) -> Credential | None:
+    """Return one credential, or `None` where its secret cannot be had; `pools` are those of the file."""
     username = table.text("username", check=checks.user_name)
     if not table.has("username"):
         table.fault("username", 'is missing; SparkPost\'s senders present "SMTP_Injection"')
     digest = table.text("secret_hash", check=_secret_hash_fault, quote=False)
     given = table.has("secret_hash"), table.has("secret_file")
     file = read_file(table, "secret_file", around, private=True)
+    defaults = _read_defaults(table, pools)
     table.close()
     if all(given) or not any(given):
         wrong = "and secret_hash are both given" if all(given) else "is missing"
         table.fault("secret_file", f"{wrong}; write one of secret_file and secret_hash")
         return None
     if digest and (match := _SECRET_HASH.fullmatch(digest)):
-        return Credential(username, SecretHash(bytes.fromhex(match[1])))
+        return Credential(username, SecretHash(bytes.fromhex(match[1])), defaults)
     content = one_line(file[1]) if file else None
     if isinstance(content, str):
         table.fault("secret_file", f'"{file[0] if file else ""}" {content}')
-    return Credential(username, Secret(content)) if isinstance(content, bytes) else None
+    return Credential(username, Secret(content), defaults) if isinstance(content, bytes) else None
+
+
+def _read_defaults(table: Table, pools: tuple[str, ...]) -> Defaults:
+    own = table.table("translation")
+    defaults = read_defaults(own, pools)
+    own.close()
+    return defaults
 
 
 def _endpoint_fault(text: str) -> str | None:

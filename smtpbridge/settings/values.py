@@ -10,7 +10,7 @@ from enum import Enum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
-from smtpbridge.dialect.policy import Policy
+from smtpbridge.dialect.policy import UNSAID, Defaults, Policy
 from smtpbridge.secret import Secret, SecretHash
 from smtpbridge.settings.endpoint import EndpointText
 
@@ -77,7 +77,7 @@ class Listener:
 
     `endpoint` is for `twisted.internet.endpoints.serverFromString`; `address` is the same, taken apart.  `idle_seconds`
     is the wait for a command, `data_seconds` that for the next block of a message.  A body of more than `spool_bytes`
-    goes to a temporary file.
+    goes to a temporary file.  `defaults` count for the messages that come in here.
     """
 
     endpoint: str
@@ -98,14 +98,16 @@ class Listener:
     max_header_bytes: int = 4 * 1024 * 1024  # X-MSYS-API may hold 1 MiB, and mail programs fold and encode it.
     max_bad_commands: int = 20
     spool_bytes: int = 262_144  # Nearly all mail is smaller and never touches a disk.
+    defaults: Defaults = UNSAID
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a sender presents; several may share one user name."""
+    """What a sender presents; several may share one user name.  `defaults` count for whoever presents this one."""
 
     username: str
     secret: Secret | SecretHash
+    defaults: Defaults = UNSAID
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 from smtpbridge.dialect.instructions import Refusal
-from smtpbridge.dialect.plan import Plan
+from smtpbridge.dialect.plan import New, Plan
 from smtpbridge.dialect.policy import Policy, Subaccount
 from smtpbridge.dialect.translate import translate
 from smtpbridge.mail.headers import HeaderBlock, end_of_header
 from smtpbridge.mail.message import Envelope
 from smtpbridge.mail.trace import Trace
+from smtpbridge.smtp.data import stuff, unstuff
 
 _CORPUS = Path(__file__).parent.parent / "corpus"
 _TRACE = Trace("bridge.example.com", "app.example", "192.0.2.7", "ESMTPS", "8K2mq", "Fri, 20 Nov 2026 06:00:00 +0000")
@@ -59,6 +60,15 @@ def _result(plan: Plan | Refusal) -> dict[str, Any]:
     }
 
 
+def _body(plan: Plan | Refusal, body: bytes) -> bytes:
+    """Return the body as the plan has it, dots not doubled."""
+    assert isinstance(plan, Plan)
+    if plan.body is None:
+        return body
+    wire = stuff(body)
+    return unstuff(b"".join(one.octets if isinstance(one, New) else wire[one.start : one.end] for one in plan.body))
+
+
 @pytest.mark.parametrize(
     "case", sorted(path.parent for path in _CORPUS.glob("*/call.json")), ids=lambda case: case.name
 )
@@ -74,6 +84,7 @@ def test_the_message_becomes_what_the_corpus_says(case: Path) -> None:
         _TRACE,
         _policy(call.get("policy", {})),
         call.get("subaccount", ""),
+        body=stuff(content[body:]),
     )
 
     expected, result = json.loads((case / "expected.json").read_text("utf-8")), _result(plan)
@@ -82,7 +93,7 @@ def test_the_message_becomes_what_the_corpus_says(case: Path) -> None:
     transactions = plan.transactions if isinstance(plan, Plan) else ()
     assert len(transactions) == len(list(case.glob("out-*.eml")))
     for number, transaction in enumerate(transactions, 1):
-        message = transaction.header + b"\r\n" + content[body:]
+        message = transaction.header + b"\r\n" + _body(plan, content[body:])
         assert message == _octets(case / f"out-{number}.eml")
 
 

@@ -100,3 +100,25 @@ def test_a_refusal_is_printable_ascii_and_fits_a_reply(name: str) -> None:
     assert refusal.text.isascii()
     assert refusal.text.isprintable()
     assert len(refusal.text) < 400
+
+
+@pytest.mark.parametrize(
+    ("stance", "can_inline", "inlined", "why"),
+    [
+        (Unsupported.MAP, True, True, None),
+        (Unsupported.MAP, False, False, "not installed"),
+        (Unsupported.WARN, True, False, "the configuration"),
+    ],
+)
+def test_css_is_to_be_inlined_where_that_is_wanted_and_can_be_done(
+    stance: Unsupported, can_inline: bool, inlined: bool, why: str | None
+) -> None:
+    judgement = judge(Instructions(inline_css=True), Policy(on_inline_css=stance), "", can_inline=can_inline)
+
+    assert isinstance(judgement, Judgement)
+    assert judgement.inline_css is inlined
+    assert [why is not None and why in warning.text for warning in judgement.warnings] == [True] * (why is not None)
+
+
+def test_css_is_not_inlined_unasked() -> None:
+    assert judge(Instructions(), _DEFAULTS, "", can_inline=True) == Judgement(Account("main"))

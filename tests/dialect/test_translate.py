@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpbridge.dialect.instructions import Refusal
-from smtpbridge.dialect.plan import Plan
-from smtpbridge.dialect.policy import BccStyle, CampaignHome, Policy, Subaccount
+from smtpbridge.dialect.plan import New, Plan
+from smtpbridge.dialect.policy import BccStyle, CampaignHome, Policy, Subaccount, Unsupported
 from smtpbridge.dialect.translate import translate
 from smtpbridge.mail.headers import HeaderBlock
 from smtpbridge.mail.message import Envelope
@@ -164,7 +164,7 @@ def test_the_subaccount_chooses_the_upstream_of_every_transaction() -> None:
 def test_warnings_of_all_parts_come_together() -> None:
     plan = _plan(
         b'X-MSYS-API: {"campaign_id": "c", "metadata": {"a": "0123456789"}, "options": {"inline_css": true},}\r\n',
-        Policy(callback_data_limit=40),
+        Policy(callback_data_limit=40, on_inline_css=Unsupported.WARN),
     )
 
     assert [w.kind for w in plan.warnings] == ["lenient-json", "inline-css", "callback-data-truncated"]
@@ -297,3 +297,42 @@ def test_any_octets_give_a_plan_or_a_refusal(octets: bytes, start: bytes) -> Non
         assert re.fullmatch(r"[ -~]{1,500}", result.text)
     else:
         assert result.transactions
+
+
+_LINKS = b"<a href=http://x.example/>\r\n" * 151
+_TRACKED = _DATED + b"Content-Type: text/html\r\n" + _api(options={"click_tracking": True})
+
+
+def _with_body(header: bytes, body: bytes, policy: Policy = _DEFAULTS) -> Plan:
+    plan = translate(_ENVELOPE, HeaderBlock.parse(header), _TRACE, policy, body=body)
+    assert isinstance(plan, Plan)
+    return plan
+
+
+def test_a_body_that_concerns_nobody_stays_as_it_came() -> None:
+    plan = _with_body(_TRACKED, b"<a href=http://x.example/>\r\n")
+
+    assert plan.body is None
+    assert b"X-IB-Track-Clicks: true\r\n" in plan.transactions[0].header
+
+
+def test_clicks_are_turned_off_where_infobip_would_drop_the_message() -> None:
+    plan = _with_body(_TRACKED, _LINKS)
+
+    assert b"X-IB-Track-Clicks: false\r\n" in plan.transactions[0].header
+    assert [warning.kind for warning in plan.warnings] == ["too-many-links"]
+
+
+@pytest.mark.parametrize("field", [b"X-IB-Track-Clicks: true\r\n", b"X-IB-Track: true\r\n"])
+def test_tracking_that_the_sender_wrote_itself_stands_however_many_links(field: bytes) -> None:
+    plan = _with_body(field + _TRACKED, _LINKS)
+
+    assert field in plan.transactions[0].header
+    assert plan.warnings == ()
+
+
+def test_the_rewritten_body_and_what_was_done_to_it_are_in_the_plan() -> None:
+    plan = _with_body(_DATED + b"Content-Type: text/html\r\n", b'<a data-msys-clicktrack="0">\r\n')
+
+    assert plan.body == (New(b"<a clicktracking=off>\r\n"),)
+    assert [note.kind for note in plan.notes] == ["untracked-link"]

@@ -13,6 +13,7 @@ from typing import Any
 
 import trustme
 from twisted.internet import reactor as _reactor
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from twisted.internet.interfaces import IListeningPort
@@ -114,6 +115,13 @@ def message(api: object = None, subject: str = "hello", body: bytes = b"text\r\n
     return header + b"\r\n" + body
 
 
+def number_of(port: IListeningPort) -> int:
+    """Return the TCP port that was given for port 0."""
+    address = port.getHost()
+    assert isinstance(address, IPv4Address)
+    return address.port
+
+
 class RelayCase(TestCase):
     """A test with a relay and a scripted upstream around it."""
 
@@ -127,8 +135,9 @@ class RelayCase(TestCase):
         self.ca.cert_pem.write_to_path(str(self.folder / "ca.pem"))
         (self.folder / "password").write_text(PASSWORD)
         self.events: list[LogEvent] = []
-        globalLogPublisher.addObserver(self.events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
+        observer: Any = self.events.append
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
 
     def log(self) -> list[str]:
         """Return the log as it would be printed."""
@@ -139,7 +148,7 @@ class RelayCase(TestCase):
         upstream = Upstream(server_tls(self.ca, name), script or {})
         port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(upstream)
         self.addCleanup(self._close, upstream, port)
-        self.port = port.getHost().port
+        self.port = number_of(port)
         self.upstream_port = port
         return upstream
 
@@ -162,8 +171,8 @@ class RelayCase(TestCase):
 
     async def caller(self, *, hello: bool = True) -> Caller:
         """Connect to the relay."""
-        port: IListeningPort = self.service.ports[0]
-        caller = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), Caller())
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", number_of(self.service.ports[0]))
+        caller: Caller = await connectProtocol(endpoint, Caller())
         self.addCleanup(self._hang_up, caller)
         await caller.reply()
         if hello:

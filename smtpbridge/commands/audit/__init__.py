@@ -1,0 +1,1 @@
+"""`smtpbridge audit`: what a move would mean for mail that is kept in files."""

@@ -1,0 +1,173 @@
+"""The `twistd smtpbridge` command: its options, its faults, and the log that it chooses."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from twisted.application.service import Application
+from twisted.logger import ILogObserver
+from twisted.python import usage
+
+from smtpbridge import __version__
+from smtpbridge.ops.logs import TextLog
+from smtpbridge.relay.service import RelayService
+from smtpbridge.tap import Daemon, Options, makeService
+
+ROOT = Path(__file__).parent.parent
+TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+PASSWORD = "upstream-secret-41"
+CONFIG = """
+hostname = "bridge.test"
+[[listener]]
+endpoint = "tcp:{port}:interface=127.0.0.1"
+[upstream.main]
+region = "europe"
+password_file = "password"
+"""
+
+
+def configured(folder: Path, port: int = 0, more: str = "") -> Path:
+    """Write a configuration and the password that it names."""
+    password = folder / "password"
+    password.write_text(PASSWORD)
+    password.chmod(0o600)
+    path = folder / "smtpbridge.toml"
+    path.write_text(CONFIG.format(port=port) + more)
+    return path
+
+
+@pytest.fixture
+def port_in_use() -> Iterator[int]:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield taken.getsockname()[1]
+
+
+def options(path: Path) -> Options:
+    read = Options()
+    read.parseOptions(["--config", str(path)])
+    return read
+
+
+def test_a_configuration_becomes_a_service_that_binds_nothing_yet(tmp_path: Path) -> None:
+    service = makeService(options(configured(tmp_path)))
+
+    assert isinstance(service, Daemon)
+    (relay,) = service
+    assert isinstance(relay, RelayService)
+    assert relay.ports == []
+
+
+def test_every_fault_of_a_configuration_is_in_the_usage_error(tmp_path: Path) -> None:
+    path = configured(tmp_path, more='[translation]\nbcc = "sometimes"\nenvelop_from = "auto"\n')
+
+    with pytest.raises(usage.UsageError) as caught:
+        options(path)
+
+    said = str(caught.value)
+    assert str(path) in said
+    assert "bcc" in said
+    assert "envelop_from" in said
+    assert "envelope_from" in said, "the suggestion"
+
+
+def test_a_configuration_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(usage.UsageError, match=r"none\.toml"):
+        options(tmp_path / "none.toml")
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        Options().parseOptions(["--version"])
+
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"smtpbridge {__version__}\n"
+
+
+def test_a_port_in_use_ends_the_process(tmp_path: Path, port_in_use: int) -> None:
+    service = makeService(options(configured(tmp_path, port_in_use)))
+    assert isinstance(service, Daemon)
+
+    with pytest.raises(SystemExit, match=rf"smtpbridge: cannot listen at tcp:{port_in_use}"):
+        service.privilegedStartService()
+
+
+def test_the_application_logs_by_our_log_and_without_one_by_twistds(tmp_path: Path) -> None:
+    service = makeService(options(configured(tmp_path)))
+    assert isinstance(service, Daemon)
+    (relay,) = service
+    assert isinstance(relay, RelayService)
+
+    for ours in (TextLog(1), None):
+        application = Application("smtpbridge")
+        Daemon(relay, ours).setServiceParent(application)
+        assert application.getComponent(ILogObserver) is ours
+
+
+# As a process
+
+
+def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*TWISTD, "--nodaemon", "--pidfile=", "smtpbridge", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_daemon_whose_port_is_in_use_exits_with_a_status_and_says_why(tmp_path: Path, port_in_use: int) -> None:
+    ended = run(tmp_path, "--config", str(configured(tmp_path, port_in_use)))
+
+    assert ended.returncode != 0
+    said = ended.stdout + ended.stderr
+    assert f"cannot listen at tcp:{port_in_use}" in said
+    assert "in use" in said
+    assert "Traceback" not in said
+    assert PASSWORD not in said
+
+
+def test_a_daemon_with_a_bad_configuration_exits_with_a_status_and_names_every_fault(tmp_path: Path) -> None:
+    path = configured(tmp_path, more='[translation]\nbcc = "sometimes"\ncampaign = 7\n')
+    ended = run(tmp_path, "--config", str(path))
+
+    assert ended.returncode != 0
+    said = ended.stdout + ended.stderr
+    assert "[translation] bcc" in said
+    assert "[translation] campaign" in said
+    assert "Traceback" not in said
+
+
+def test_a_daemon_runs_until_it_is_told_to_stop_and_ends_in_good_order(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*TWISTD, "--nodaemon", "--pidfile=", "smtpbridge", "--config", str(configured(tmp_path))],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if found := re.search(r"listening at .*port=(\d+)", line):
+                # A greeting comes from a reactor that runs and minds signals.
+                with socket.create_connection(("127.0.0.1", int(found[1])), 30) as sender:
+                    assert sender.recv(512).startswith(b"220 bridge.test ")
+                process.send_signal(signal.SIGTERM)
+        status = process.wait(30)
+
+    assert status == 0
+    assert any("info stopped" in line for line in lines), lines
+    assert not any(PASSWORD in line for line in lines)
