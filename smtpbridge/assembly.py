@@ -7,7 +7,10 @@ below knows that there is a configuration file.
 """
 
 import os
+import random
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from twisted.internet.endpoints import HostnameEndpoint, serverFromString
 from twisted.internet.interfaces import IReactorTime
@@ -17,15 +20,22 @@ from smtpbridge.relay.auth import Account, Accounts
 from smtpbridge.relay.bridge import Bridge
 from smtpbridge.relay.deadlines import Deadlines
 from smtpbridge.relay.ids import message_ids
+from smtpbridge.relay.keeper import Keeper
+from smtpbridge.relay.keeping import Keeping
 from smtpbridge.relay.leases import Limits
 from smtpbridge.relay.listener import Gate, Habits
 from smtpbridge.relay.pool import Host, Login, Pool
+from smtpbridge.relay.reports import Reporter, Route
+from smtpbridge.relay.resends import Resends
+from smtpbridge.relay.runner import QueueRunner
+from smtpbridge.relay.schedule import Schedule
 from smtpbridge.relay.service import Door, RelayService
 from smtpbridge.relay.tls import client_options, server_context
 from smtpbridge.relay.upstream import Patience
 from smtpbridge.settings.endpoint import Reach
-from smtpbridge.settings.values import AuthMode, Config, LineEndings, Listener, Security, Upstream
+from smtpbridge.settings.values import AuthMode, Config, LineEndings, Listener, Mode, Security, Upstream
 from smtpbridge.smtp.events import Terms
+from smtpbridge.store.sqlite import SqliteStore
 
 
 def relay_service(config: Config, reactor: IReactorTime) -> RelayService:
@@ -33,10 +43,11 @@ def relay_service(config: Config, reactor: IReactorTime) -> RelayService:
     # The public suffix list takes a moment to read; the first message should not wait for it.
     organisational_domain("example.com")
     deadlines = Deadlines(reactor)
-    pools = {upstream.name: pool_for(upstream, config.hostname, deadlines, reactor) for upstream in config.upstreams}
-    bridge = Bridge(pools, config.translation, deadlines)
-    accounts = Accounts(Account(one.username, one.secret, one.defaults) for one in config.credentials)
     new_id = message_ids(time.time, os.getpid())
+    pools = {upstream.name: pool_for(upstream, config.hostname, deadlines, reactor) for upstream in config.upstreams}
+    keeping = _keeping_for(config, pools, deadlines, new_id, reactor)
+    bridge = Bridge(pools, config.translation, deadlines, keeping)
+    accounts = Accounts(Account(one.username, one.secret, one.defaults) for one in config.credentials)
     doors = []
     for listener in config.listeners:
         tls = server_context(listener.key_pair.certificate, listener.key_pair.key) if listener.key_pair else None
@@ -51,7 +62,23 @@ def relay_service(config: Config, reactor: IReactorTime) -> RelayService:
             local=listener.address.reach is Reach.LOCAL,
         )
         doors.append(Door(listener.endpoint, serverFromString(reactor, listener.endpoint), gate))
-    return RelayService(doors, list(pools.values()), bridge, reactor, config.notes)
+    return RelayService(doors, list(pools.values()), bridge, reactor, config.notes, keeping)
+
+
+def _keeping_for(
+    config: Config, pools: Mapping[str, Pool], deadlines: Deadlines, new_id: Callable[[], str], reactor: Any
+) -> Keeping:
+    """Build what takes messages over; the store is opened when the service starts."""
+    folder = config.store.path
+    keeper = Keeper(lambda: SqliteStore(folder, new_id), reactor, deadlines, time.time)
+    lives = config.queue
+    schedule = Schedule(lives.first_retry_seconds, lives.longest_retry_seconds, lives.lifetime_seconds)
+    bounces = config.bounces
+    route = Route(bounces.upstream, bounces.envelope_from, bounces.header_from) if bounces else None
+    reporter = Reporter(config.hostname, route, lives.lifetime_seconds, time.time)
+    owner = f"{config.hostname} {new_id()}"
+    runner = QueueRunner(keeper, pools, deadlines, reporter, schedule, reactor, owner=owner, chance=random.random)
+    return Keeping(keeper, runner, reporter, Resends(keeper), schedule)
 
 
 def pool_for(upstream: Upstream, hello_name: str, deadlines: Deadlines, reactor: IReactorTime) -> Pool:
@@ -117,5 +144,6 @@ def _habits(listener: Listener, hostname: str, accounts: Accounts) -> Habits:
         max_sessions_per_address=listener.max_sessions_per_address,
         max_header=listener.max_header_bytes,
         spool=listener.spool_bytes,
+        queue=listener.mode is Mode.QUEUE,
         defaults=listener.defaults,
     )

@@ -17,14 +17,14 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from smtpbridge import __version__
-from smtpbridge.config import Config, ConfigError, describe, load
+from smtpbridge.commands.queue import queue
+from smtpbridge.config import DEFAULT_PATH, Config, ConfigError, describe, load
 from smtpbridge.errors import SmtpbridgeError
 from smtpbridge.sandbox.outcomes import outcome_table
 
 if TYPE_CHECKING:
     from smtpbridge.commands.translation import Circumstances
 
-_DEFAULT_CONFIG = "/etc/smtpbridge/smtpbridge.toml"
 _WRONG_CALL = 2
 
 
@@ -46,8 +46,12 @@ def main() -> None:
       smtpbridge translate message.eml       see what becomes of a message of yours
       smtpbridge audit mail/                 see what a move means for all of them
       smtpbridge check --config FILE         look through a configuration
+      smtpbridge queue list --config FILE    see what is kept and not delivered yet
       twistd -n smtpbridge --config FILE     run it
     """
+
+
+main.add_command(queue)
 
 
 @main.command(short_help="Show the bridge at work.")
@@ -149,7 +153,7 @@ def sandbox(
 
 @main.command(short_help="Look through a configuration.")
 @click.option(
-    "--config", "-c", type=click.Path(), default=_DEFAULT_CONFIG, show_default=True, help="The configuration file."
+    "--config", "-c", type=click.Path(), default=DEFAULT_PATH, show_default=True, help="The configuration file."
 )
 @click.option("--connect", is_flag=True, help="Dial every host of every upstream, verify TLS, log in.")
 def check(config: str, connect: bool) -> None:

@@ -26,6 +26,7 @@ from pathlib import Path
 from smtpbridge.errors import SmtpbridgeError
 from smtpbridge.settings import checks
 from smtpbridge.settings.listener import read_credential, read_listener
+from smtpbridge.settings.queue import read_bounces, read_queue
 from smtpbridge.settings.surroundings import Surroundings
 from smtpbridge.settings.text import describe
 from smtpbridge.settings.translation import read_policy
@@ -33,7 +34,10 @@ from smtpbridge.settings.upstream import password_variable, read_upstream
 from smtpbridge.settings.values import Config, Listener, Process, Store, Upstream
 from smtpbridge.toml_table import Table
 
-__all__ = ["Config", "ConfigError", "describe", "load", "loads"]
+__all__ = ["DEFAULT_PATH", "Config", "ConfigError", "describe", "load", "load_store", "loads"]
+
+# Where the commands look when they are not told.
+DEFAULT_PATH = "/etc/smtpbridge/smtpbridge.toml"
 
 
 class ConfigError(SmtpbridgeError):
@@ -47,29 +51,48 @@ class ConfigError(SmtpbridgeError):
 def load(path: str | Path, environ: Mapping[str, str]) -> Config:
     """Read the file at `path`; raise `ConfigError` with everything that is wrong with it."""
     path = Path(path).absolute()
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise ConfigError((f"{path}: cannot be read ({(error.strerror or str(error)).lower()})",)) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError((f"{path}: is not UTF-8 at octet {error.start}",)) from error
-    return loads(text, base=path.parent, environ=environ)
+    return loads(_text_of(path), base=path.parent, environ=environ)
 
 
 def loads(text: str, *, base: Path, environ: Mapping[str, str]) -> Config:
     """Read a configuration from its text; relative paths in it begin at `base`.  Raises as `load` does."""
+    faults: list[str] = []
+    config = _read(Table(_values_of(text), "", faults), _Machine(base, environ))
+    if faults:
+        raise ConfigError(tuple(faults))
+    return config
+
+
+def load_store(path: str | Path, environ: Mapping[str, str]) -> Store:
+    """
+    Read `[store]` alone; raise `ConfigError` for what is wrong with it.
+
+    Who looks after the store need not be able to read the secrets that the rest names, such as a systemd credential.
+    """
+    path = Path(path).absolute()
+    faults: list[str] = []
+    store = _read_store(Table(_values_of(_text_of(path)), "", faults).table("store"), _Machine(path.parent, environ))
+    if faults:
+        raise ConfigError(tuple(faults))
+    return store
+
+
+def _text_of(path: Path) -> str:
     try:
-        values = tomllib.loads(text)
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError((f"{path}: cannot be read ({(error.strerror or str(error)).lower()})",)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError((f"{path}: is not UTF-8 at octet {error.start}",)) from error
+
+
+def _values_of(text: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         # A `TOMLDecodeError` ends in "(at line 3, column 7)"; the others are a number of thousands of digits and
         # brackets nested as deep.
         raise ConfigError((f"not TOML: {error}",)) from error
-    faults: list[str] = []
-    around = _Machine(base, environ)
-    config = _read(Table(values, "", faults), around)
-    if faults:
-        raise ConfigError(tuple(faults))
-    return config
 
 
 class _Machine:
@@ -109,9 +132,12 @@ def _read(top: Table, around: Surroundings) -> Config:
     names = tuple(one.name for one in upstreams)
     policy = read_policy(top.table("translation"), ip_pools, top.table("subaccounts"), names)
     store = _read_store(top.table("store"), around)
+    queue = read_queue(top.table("queue"))
+    bounces = read_bounces(top, around, names)
     process = _read_process(top.table("process"), around)
     top.close()
-    return Config(hostname, listeners, senders, upstreams, store, policy, process, tuple(around.notes))
+    notes = tuple(around.notes)
+    return Config(hostname, listeners, senders, upstreams, store, policy, process, queue, bounces, notes)
 
 
 def _read_hostname(top: Table, around: Surroundings) -> str:
@@ -160,7 +186,6 @@ def _read_store(table: Table, around: Surroundings) -> Store:
     written = table.text("path")
     table.close()
     if written:
-        around.notes.append(f"{table.place} path: is read but not used yet: this version keeps nothing on disk")
         return Store(around.path(written))
     # systemd sets it for a unit with StateDirectory=; several folders are joined by colons.
     state = around.variable("STATE_DIRECTORY")

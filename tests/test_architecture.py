@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"toml_table", "dialect.policy", "mail"},
     "toml_table": set(),
     # What `tap` and the console command share: from a configuration to objects.
-    "assembly": {"relay", "smtp", "dialect", "settings"},
+    "assembly": {"relay", "smtp", "dialect", "settings", "store"},
     "tap": ANYTHING,
     "cli": ANYTHING,
     # What `cli` does, by subject; it belongs to `cli`.

@@ -1,6 +1,6 @@
 """`smtpbridge check`: the faults of a file, and what is found at the hosts that it names."""
 
-import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -66,7 +66,8 @@ class Connecting(TestCase):
     """`--connect`, against the stand-in and against what is wrong with others."""
 
     def setUp(self) -> None:
-        self.folder = Path(mkdtemp(dir=os.getcwd()))
+        self.folder = Path(mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
         self.made = make_certificates(datetime.now(UTC), ("localhost", "127.0.0.1"))
         (self.folder / "authority.pem").write_bytes(self.made.authority)
 

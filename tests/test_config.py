@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from email.header import decode_header, make_header
 from hashlib import sha256
 from ipaddress import ip_network
 from pathlib import Path
@@ -13,13 +14,14 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpbridge.config import Config, ConfigError, describe, load, loads
+from smtpbridge.config import Config, ConfigError, describe, load, load_store, loads
 from smtpbridge.dialect.policy import UNSAID, BccStyle, Defaults, Policy, Priority, Subaccount, Unsupported
+from smtpbridge.mail.addresses import parse_mailbox
 from smtpbridge.secret import Secret, SecretHash
 from smtpbridge.settings import values
 from smtpbridge.settings.endpoint import EndpointText, Reach, read_endpoint
 from smtpbridge.settings.regions import REGIONS
-from smtpbridge.settings.values import AuthMode, Deadlines, Host, LineEndings, Listener, Security
+from smtpbridge.settings.values import AuthMode, Bounces, Deadlines, Host, LineEndings, Listener, Mode, Queue, Security
 
 EXAMPLE = Path(__file__).parent.parent / "etc" / "smtpbridge.toml"
 PASSWORD = {"SMTPBRIDGE_UPSTREAM_MAIN_PASSWORD": "k3y with spaces"}
@@ -27,6 +29,7 @@ PASSWORD = {"SMTPBRIDGE_UPSTREAM_MAIN_PASSWORD": "k3y with spaces"}
 LISTENER = '[[listener]]\nendpoint = "tcp:2525:interface=127.0.0.1"\n'
 UPSTREAM = '[upstream.main]\nregion = "europe"\n'
 CREDENTIAL = f'[[credential]]\nusername = "SMTP_Injection"\nsecret_hash = "sha256:{"ab" * 32}"\n'
+BOUNCES = '[bounces]\nfrom = "Mail Delivery <mailer-daemon@example.com>"\n'
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +61,11 @@ def faults(text: str, base: Path = Path("/nowhere"), environ: Mapping[str, str] 
     return list(caught.value.faults)
 
 
+def notes(text: str, base: Path = Path("/nowhere")) -> tuple[str, ...]:
+    """Return what is noted of a configuration that has a route for bounces, which is noted where it is missing."""
+    return parse(text + BOUNCES, base).notes
+
+
 def listener(lines: str, endpoint: str = "tcp:2525:interface=127.0.0.1") -> str:
     return f"[[listener]]\nendpoint = '{endpoint}'\n{lines}\n{UPSTREAM}"
 
@@ -77,8 +85,10 @@ def test_a_listener_and_an_upstream_are_a_complete_configuration_and_all_else_ha
     (main,) = config.upstreams
     assert (main.name, main.hosts) == ("main", (Host("smtp-api.infobip.com", 587),))
     assert (main.username, main.security, main.deadlines) == ("App", Security.STARTTLS, Deadlines())
-    assert (config.credentials, config.translation, config.notes) == ((), Policy(), ())
+    assert (config.credentials, config.translation) == ((), Policy())
     assert config.store.path == Path("/var/lib/smtpbridge")
+    assert (config.queue, config.bounces) == (Queue(60.0, 3600.0, 72 * 3600.0), None)
+    assert [note.split(":")[0] for note in config.notes] == ["[bounces]"]
 
 
 def test_all_faults_are_named_at_once_each_with_table_and_key_and_what_would_be_right() -> None:
@@ -138,17 +148,16 @@ def test_any_text_gives_a_configuration_error_and_nothing_else(text: str) -> Non
 
 
 def test_a_key_whose_feature_comes_later_is_read_and_noted(tmp_path: Path) -> None:
-    config = parse(f'{LISTENER}{UPSTREAM}[store]\npath = "{tmp_path}"\n[process]\nworkers = 4\n')
+    config = parse(f'{LISTENER}{UPSTREAM}{BOUNCES}[store]\npath = "{tmp_path}"\n[process]\nworkers = 4\n')
 
     assert (config.store.path, config.process.workers) == (tmp_path, 4)
-    assert [note.split(":")[0] for note in config.notes] == ["[store] path", "[process] workers"]
+    assert [note.split(":")[0] for note in config.notes] == ["[process] workers"]
 
 
 def test_what_would_promise_more_than_this_version_keeps_is_refused() -> None:
-    text = listener('mode = "queue"') + '[translation]\ncallback_data = "token"\n'
+    text = LISTENER + UPSTREAM + '[translation]\ncallback_data = "token"\n'
 
     assert faults(text) == [
-        '[[listener]] #1 mode: "queue" is not available in this version; write "proxy", or leave the key out',
         '[translation] callback_data: "token" is not available in this version; write "json" or "none"',
     ]
 
@@ -159,6 +168,19 @@ def test_the_store_is_where_systemd_says_unless_the_file_names_a_place() -> None
     assert parse(LISTENER + UPSTREAM, environ=environ).store.path == Path("/var/lib/one")
     named = parse(f'{LISTENER}{UPSTREAM}[store]\npath = "kept"\n', base=Path("/etc/x"), environ=environ)
     assert named.store.path == Path("/etc/x/kept")
+
+
+def test_the_store_can_be_read_alone_where_the_rest_cannot(tmp_path: Path) -> None:
+    path = tmp_path / "smtpbridge.toml"
+    path.write_text('[store]\npath = "kept"\n[upstream.main]\npassword_file = "/nowhere/secret"\n')
+
+    assert load_store(path, {}).path == tmp_path / "kept"
+    path.write_text('[store]\npaht = "kept"\n')
+    with pytest.raises(ConfigError, match=r'unknown key "paht"; did you mean "path"\?'):
+        load_store(path, {})
+    path.unlink()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_store(path, {})
 
 
 @pytest.mark.parametrize("name", ["two words", "-a.example", "a..b", "bücher.example", "a." * 200])
@@ -264,10 +286,10 @@ def test_a_listener_that_nobody_could_use_is_refused() -> None:
 
 @pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
 def test_an_open_relay_is_noted_loudly(network: str) -> None:
-    (note,) = parse(listener(f'allow = ["{network}"]', "tcp:2525")).notes
+    (note,) = notes(listener(f'allow = ["{network}"]', "tcp:2525"))
 
     assert "OPEN RELAY" in note
-    assert parse(listener(f'allow = ["{network}"]')).notes == ()
+    assert notes(listener(f'allow = ["{network}"]')) == ()
 
 
 @pytest.mark.parametrize(
@@ -312,8 +334,8 @@ def test_every_limit_of_a_listener_is_read() -> None:
 
 
 def test_a_message_size_that_infobip_would_refuse_is_noted() -> None:
-    assert parse(listener("max_message_bytes = 20905984")).notes == ()
-    assert "max_message_bytes" in parse(listener("max_message_bytes = 20905985")).notes[0]
+    assert notes(listener("max_message_bytes = 20905984")) == ()
+    assert "max_message_bytes" in notes(listener("max_message_bytes = 20905985"))[0]
 
 
 @pytest.mark.parametrize(
@@ -402,9 +424,9 @@ def test_a_secret_file_that_everybody_can_read_is_noted(tmp_path: Path) -> None:
     path.write_text("k3y")
 
     path.chmod(0o640)
-    assert parse(upstream('region = "us"\npassword_file = "api.key"'), tmp_path).notes == ()
+    assert notes(upstream('region = "us"\npassword_file = "api.key"'), tmp_path) == ()
     path.chmod(0o644)
-    (note,) = parse(upstream('region = "us"\npassword_file = "api.key"'), tmp_path).notes
+    (note,) = notes(upstream('region = "us"\npassword_file = "api.key"'), tmp_path)
     assert note.startswith("[upstream.main] password_file: every user of this machine can read")
 
 
@@ -641,6 +663,78 @@ def test_pools_and_subaccounts_lead_to_upstreams_that_exist() -> None:
     ]
 
 
+# What the bridge takes over
+
+
+def test_each_listener_has_a_mode_of_its_own_and_queue_mode_is_told_at_the_start() -> None:
+    config = parse(LISTENER + LISTENER.replace("2525", "2526") + 'mode = "queue"\n' + UPSTREAM + BOUNCES)
+
+    assert [one.mode for one in config.listeners] == [Mode.PROXY, Mode.QUEUE]
+    (note,) = config.notes
+    assert note.startswith('[[listener]] #2 mode: "queue": at tcp:2526:interface=127.0.0.1 ')
+    assert faults(listener('mode = "que"')) == ['[[listener]] #1 mode: "que": write "proxy" or "queue"']
+
+
+def test_the_pace_of_the_queue_is_read_and_what_would_never_try_again_is_refused() -> None:
+    text = f"{LISTENER}{UPSTREAM}[queue]\n"
+
+    read = parse(text + "first_retry_seconds = 5\nlongest_retry_seconds = 0.5e2\nlifetime_seconds = 600\n").queue
+    assert read == Queue(5.0, 50.0, 600.0)
+    assert faults(text + "longest_retry_seconds = 30\nlifetime_seconds = 59\n") == [
+        "[queue] longest_retry_seconds: 30 is less than first_retry_seconds (60); write more",
+        "[queue] lifetime_seconds: 59 is less than first_retry_seconds (60); write more",
+    ]
+
+
+def test_bounces_leave_by_the_first_upstream_with_the_null_sender_unless_told_otherwise() -> None:
+    text = LISTENER + UPSTREAM + UPSTREAM.replace("main", "other").replace('"europe"', '"us"')
+    environ = {**PASSWORD, "SMTPBRIDGE_UPSTREAM_OTHER_PASSWORD": "k3y"}
+
+    read = parse(text + BOUNCES, environ=environ).bounces
+    assert read == Bounces("main", "Mail Delivery <mailer-daemon@example.com>", "")
+    more = BOUNCES + 'upstream = "other"\nenvelope_from = "bounces@example.com"\n'
+    read = parse(text + more, environ=environ).bounces
+    assert read == Bounces("other", "Mail Delivery <mailer-daemon@example.com>", "bounces@example.com")
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("a@example.com", "a@example.com"),
+        ("Mail, Delivery <a@example.com>", '"Mail, Delivery" <a@example.com>'),
+        ("Zürich <a@bücher.example>", "=?utf-8?q?Z=C3=BCrich?= <a@xn--bcher-kva.example>"),
+        (f"{'ü' * 60} <a@example.com>", None),
+    ],
+)
+def test_the_from_of_bounces_is_one_ascii_line_that_shows_the_name_as_written(written: str, shown: str | None) -> None:
+    bounces = parse(f'{LISTENER}{UPSTREAM}[bounces]\nfrom = """{written}"""\n').bounces
+
+    assert bounces is not None
+    assert bounces.header_from.isascii()
+    assert bounces.header_from.isprintable()
+    assert parse_mailbox(str(make_header(decode_header(bounces.header_from)))) == parse_mailbox(written)
+    assert shown is None or bounces.header_from.lower() == shown.lower()
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        ("", 'from: is missing; write from = "Mail Delivery <mailer-daemon@example.com>"'),
+        ('from = "Mail Delivery"', 'from: "Mail Delivery" is no mailbox (no @ in it); write it as in "Mail Delivery <'),
+        ('from = "a\\r\\nBcc: b <a@example.com>"', 'from: "a\\u000d\\u000aBcc: b <a@example.com>" holds a control'),
+        (f'from = "{"é" * 300} <a@example.com>"', "from: "),
+        ('from = "a@b.example"\nupstream = "x"', 'upstream: "x" is not the name of an upstream; there: "main"'),
+        ('from = "a@b.example"\nenvelope_from = "x"', 'envelope_from: "x" is not an address; write one such as'),
+        ('from = "a@b.example"\nenvelope = ""', ' unknown key "envelope"; did you mean "envelope_from"?'),
+    ],
+)
+def test_a_wrong_route_for_bounces_is_refused(lines: str, fault: str) -> None:
+    (found,) = faults(f"{LISTENER}{UPSTREAM}[bounces]\n{lines}\n")
+
+    assert found.startswith((f"[bounces] {fault}", f"[bounces]:{fault}"))
+    assert found.isprintable()
+
+
 # Defaults for fewer senders than all
 
 SAID = """
@@ -719,11 +813,28 @@ def test_the_description_holds_what_decides_and_no_secret(tmp_path: Path) -> Non
 
     said = "\n".join(describe(parse(text, tmp_path)))
 
-    for fact in ("tcp:2525:interface=127.0.0.1", "127.0.0.0/8", "smtp-api.infobip.com:587", "App", "SMTP_Injection"):
+    for fact in (
+        "tcp:2525:interface=127.0.0.1",
+        "127.0.0.0/8",
+        "smtp-api.infobip.com:587",
+        "App",
+        "SMTP_Injection",
+        "after 60 to 3600 seconds, given up after 259200",
+        "bounces: none",
+    ):
         assert fact in said
     for secret in ("s3nder", "k3y", "abab"):
         assert secret not in said
         assert secret not in repr(parse(text, tmp_path))
+
+
+def test_the_description_tells_how_bounces_leave() -> None:
+    said = describe(parse(LISTENER + UPSTREAM + BOUNCES + 'envelope_from = "b@example.com"\n'))
+
+    assert (
+        "bounces: from Mail Delivery <mailer-daemon@example.com>, envelope sender <b@example.com>, by upstream main"
+        in said
+    )
 
 
 # etc/smtpbridge.toml
@@ -749,7 +860,7 @@ def load_example(text: str, folder: Path) -> Config:
 def test_the_example_file_is_a_working_configuration(tmp_path: Path) -> None:
     config = load_example(EXAMPLE.read_text("utf-8"), tmp_path)
 
-    assert config.notes == ()
+    assert [note.split(":")[0] for note in config.notes] == ["[bounces]"]
     assert config.upstreams[0].hosts == (Host("smtp-api.infobip.com", 587),)
 
 
@@ -757,9 +868,7 @@ def test_each_default_that_the_example_file_shows_is_the_default_of_the_code(tmp
     plain = load_example(EXAMPLE.read_text("utf-8"), tmp_path)
     spelled_out = load_example(uncommented(examples=False), tmp_path)
 
-    assert replace(spelled_out, notes=()) == plain
-    # The one default that is told of when it is written down.
-    assert [note.split(":")[0] for note in spelled_out.notes] == ["[store] path"]
+    assert spelled_out == plain
 
 
 def test_the_example_file_shows_every_key_of_the_code_and_no_other(keys: Path) -> None:
@@ -790,6 +899,8 @@ KNOWN_TABLES = {
     "credential.translation": LISTENER + UPSTREAM + CREDENTIAL + "[credential.translation]\nZZZ = 1\n",
     "upstream.main": LISTENER + UPSTREAM + "ZZZ = 1\n",
     "upstream.main.deadlines": LISTENER + UPSTREAM + "deadlines = { ZZZ = 1 }\n",
+    "queue": LISTENER + UPSTREAM + "[queue]\nZZZ = 1\n",
+    "bounces": LISTENER + UPSTREAM + BOUNCES + "ZZZ = 1\n",
     "store": LISTENER + UPSTREAM + "[store]\nZZZ = 1\n",
     "translation": LISTENER + UPSTREAM + "[translation]\nZZZ = 1\n",
     "subaccounts.123": LISTENER + UPSTREAM + "[subaccounts.123]\nZZZ = 1\n",

@@ -68,10 +68,12 @@ class Plan:
     """
     The transactions in order; `warnings` and `notes` as in `Reading`.
 
-    `body` is what all of them carry below their headers, in order; `None` is the body as it came.
+    `body` is what all of them carry below their headers, in order; `None` is the body as it came.  `transactional`
+    tells that somebody waits for this message, so a queue lets it pass others.
     """
 
     transactions: tuple[Transaction, ...]
     warnings: tuple[Remark, ...] = ()
     notes: tuple[Remark, ...] = ()
     body: tuple[Piece, ...] | None = None
+    transactional: bool = False

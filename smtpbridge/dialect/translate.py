@@ -103,7 +103,8 @@ def translate(
     if template and not all(unsubscribe):
         warnings += (_NO_UNSUBSCRIBE,)
     notes = reading.notes + reworked.notes + _notes(envelope.sender, sender, sharing)
-    return Plan(transactions, warnings, notes, reworked.pieces)
+    transactional = policy.transactional if wishes.transactional is None else wishes.transactional
+    return Plan(transactions, warnings, notes, reworked.pieces, transactional)
 
 
 def _frame(header: HeaderBlock, trace: Trace, fields: bytes) -> Frame:

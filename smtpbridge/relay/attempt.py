@@ -7,14 +7,15 @@ Calls back exactly once, with the outcome and the host that gave it.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from twisted.logger import Logger
 
 from smtpbridge.dialect.plan import Transaction
 from smtpbridge.relay.pool import Pool
-from smtpbridge.relay.submission import Submission
+from smtpbridge.relay.submission import Outgoing
 from smtpbridge.relay.upstream import Letter, UpstreamConnection
-from smtpbridge.relay.verdict import Outcome, not_sent, outcome_of
+from smtpbridge.relay.verdict import Outcome, Stage, not_sent, outcome_of
 from smtpbridge.smtp.client import Concluded, Phase
 from smtpbridge.smtp.replies import Reply, reply
 
@@ -29,7 +30,7 @@ class Attempt:
     _log = Logger()
 
     def __init__(
-        self, pool: Pool, transaction: Transaction, message: Submission, over: Callable[[Outcome, str], None]
+        self, pool: Pool, transaction: Transaction, message: Outgoing, over: Callable[[Outcome, str], None]
     ) -> None:
         """Prepare; nothing happens before `start`."""
         self._pool = pool
@@ -77,14 +78,12 @@ class Attempt:
     def _send(self, connection: UpstreamConnection) -> None:
         envelope = self._transaction.envelope
         eight_bit = self._message.eight_bit
-        if eight_bit and not connection.session.capabilities.eight_bit and not self._message.content.is_ascii():
+        if eight_bit and not connection.session.capabilities.eight_bit and not self._message.body.is_ascii():
             self._connection = None
             self._pool.give_back(connection)
-            self._end(not_sent(envelope.recipients, _EIGHT_BIT), connection.label)
+            self._end(replace(not_sent(envelope.recipients, _EIGHT_BIT), stage=Stage.DATA), connection.label)
             return
-        letter = Letter(
-            envelope.sender, envelope.recipients, eight_bit, self._transaction.header, self._message.content
-        )
+        letter = Letter(envelope.sender, envelope.recipients, eight_bit, self._transaction.header, self._message.body)
         connection.send(letter, self._concluded)
 
     def refused(self, answer: Reply) -> None:

@@ -12,7 +12,10 @@ sender.  In between a `Delivery` runs the plan:
    refused as a whole, the message is refused in the provider's words.
 3. The other transactions follow at the same time, each on a lease of its own,
    as many at once as leave others room.
-4. When all have ended, `verdict` makes one reply of them.
+4. When all have ended, `settlement.settle` makes one reply of them and says what is left
+   over; that is stored before the reply is given.
+
+In queue mode the plan is stored as it is, and the `runner` delivers it later.
 
 Each transaction is an `Attempt`.  Until the final dot is sent it may move to
 another connection for free, and does so once: a connection that had gone stale
@@ -37,12 +40,16 @@ from smtpbridge.dialect.translate import translate
 from smtpbridge.mail.headers import HeaderBlock
 from smtpbridge.relay.attempt import Attempt
 from smtpbridge.relay.deadlines import NEVER, Deadlines
+from smtpbridge.relay.keeping import Keeping
 from smtpbridge.relay.pool import Pool
-from smtpbridge.relay.submission import Submission
-from smtpbridge.relay.verdict import Outcome, not_sent, verdict
+from smtpbridge.relay.settlement import settle
+from smtpbridge.relay.submission import Outgoing, Submission
+from smtpbridge.relay.verdict import Outcome, not_sent
 from smtpbridge.smtp.replies import Reply, reply
 
 _SUNK = reply(250, "2.6.0", "Message accepted; every recipient is a sink")
+_NO_STORE = reply(451, "4.3.0", "The message could not be stored; try again later")
+_NO_PLAN = Plan(())
 _TOO_LATE = reply(451, "4.4.2", "No answer from the provider in time")
 _BROKEN = reply(451, "4.3.0", "Internal error; the message was not accepted")
 
@@ -52,22 +59,41 @@ class Bridge:
 
     log = Logger()
 
-    def __init__(self, pools: Mapping[str, Pool], policy: Policy, deadlines: Deadlines) -> None:
-        """Relay through `pools`, by the names of the upstreams that `policy` speaks of."""
+    def __init__(
+        self,
+        pools: Mapping[str, Pool],
+        policy: Policy,
+        deadlines: Deadlines,
+        keeping: Keeping | None = None,
+    ) -> None:
+        """
+        Relay through `pools`, by the names of the upstreams that `policy` speaks of.
+
+        Without `keeping` there is no store: nothing can be taken over, and a message that was taken in part is
+        answered with 451.
+        """
         self.pools = pools
         self.policy = policy
         self.deadlines = deadlines
+        self.keeping = keeping
         self._deliveries: set[Delivery] = set()
         self._when_idle: list[Callable[[], None]] = []
 
-    def submit(self, message: Submission, answer: Callable[[Reply], None]) -> None:
+    def submit(self, message: Submission, answer: Callable[[Reply], None]) -> "Delivery":
         """Relay `message`; `answer` is called once, perhaps before this returns.  The content is closed here."""
         delivery = Delivery(self, message, answer)
         self._deliveries.add(delivery)
+        if self.keeping is None:
+            self._try_to_begin(delivery)
+        else:
+            self.keeping.resends.ask(message, delivery.was_sent_before, lambda: self._try_to_begin(delivery))
+        return delivery
+
+    def _try_to_begin(self, delivery: "Delivery") -> None:
         try:
-            self._begin(delivery, message)
+            self._begin(delivery, delivery.message)
         except Exception:
-            self.log.failure("id={id} internal error", id=message.id)
+            self.log.failure("id={id} internal error", id=delivery.message.id)
             delivery.end(_BROKEN)
 
     def _begin(self, delivery: "Delivery", message: Submission) -> None:
@@ -89,7 +115,10 @@ class Bridge:
                     self._remark("warning", message.id, remark)
                 for remark in plan.notes:
                     self._remark("note", message.id, remark)
-                delivery.run(plan)
+                if message.queued:
+                    delivery.keep_all(plan)
+                else:
+                    delivery.run(plan)
             case _:
                 assert_never(plan)
 
@@ -124,7 +153,8 @@ class Delivery:
     def __init__(self, bridge: Bridge, message: Submission, answer: Callable[[Reply], None]) -> None:
         """Begin with nothing sent."""
         self.message = message
-        self._outgoing = message
+        self._plan = _NO_PLAN
+        self._outgoing = Outgoing(message.id, message.content, message.eight_bit, message.until)
         self.deadline = message.until
         self._bridge = bridge
         self._answer: Callable[[Reply], None] | None = answer
@@ -136,18 +166,51 @@ class Delivery:
         self._stopped = False
         self._launching = False
         self._hosts: list[str] = []
+        self._watched: bytes | None = None
+
+    def was_sent_before(self, answer: Reply) -> None:
+        """The sender asks again about a message that has its verdict: give it, and send nothing."""
+        self._bridge.log.info("id={id} was sent before: nothing is sent again", id=self.message.id)
+        self.end(answer)
+
+    def orphan(self) -> None:
+        """The sender has gone without its answer, and may send the message again."""
+        if self._watched is None and self._answer is not None and self._bridge.keeping is not None:
+            self._watched = self._bridge.keeping.resends.watch(self.message)
+
+    def keep_all(self, plan: Plan) -> None:
+        """Queue mode: take the message over, and answer once it is durable."""
+        if not self._prepare(plan):
+            return
+        keeping = self._bridge.keeping
+        if keeping is None:
+            self.end(_NO_STORE)
+            return
+        parcels = [
+            keeping.parcel_of(self.message, plan, transaction, transaction.envelope.recipients)
+            for transaction in plan.transactions
+        ]
+        kept = reply(250, "2.6.0", f"Message queued as {self.message.id}")
+        keeping.keep(parcels, self._outgoing.body, lambda well: self.end(kept if well else _NO_STORE))
 
     def run(self, plan: Plan) -> None:
         """Send what the plan says."""
-        self._transactions = plan.transactions
-        if not plan.transactions:
-            self.end(_SUNK)
+        if not self._prepare(plan):
             return
-        if plan.body is not None:
-            self._outgoing = replace(self.message, content=self.message.content.reworked(plan.body))
         self._outcomes = [None] * len(plan.transactions)
         self._bridge.deadlines.watch(self)
         self._launch(0)
+
+    def _prepare(self, plan: Plan) -> bool:
+        """Tell whether there is anything to send."""
+        self._plan, self._transactions = plan, plan.transactions
+        if not plan.transactions:
+            self.end(_SUNK)
+            return False
+        if plan.body is not None:
+            content = self.message.content.reworked(plan.body)
+            self._outgoing = replace(self._outgoing, body=content)
+        return True
 
     def deadline_passed(self) -> None:
         """The sender must have its answer now."""
@@ -157,11 +220,14 @@ class Delivery:
             attempt.drop(_TOO_LATE)
         if self._attempts:
             # What is left is behind its final dot.  The sender hears that it must ask again; the end will be logged.
+            self.orphan()
             self._say(_TOO_LATE)
 
     def end(self, answer: Reply) -> None:
         """Answer the sender and be done."""
         self._bridge.deadlines.forget(self)
+        if self._watched is not None and self._bridge.keeping is not None:
+            self._bridge.keeping.resends.settled(self._watched, self.message, answer)
         self._say(answer)
         self.message.content.close()
         self._bridge.ended(self)
@@ -215,30 +281,45 @@ class Delivery:
             outcome if outcome is not None else not_sent(transaction.envelope.recipients, _TOO_LATE)
             for outcome, transaction in zip(self._outcomes, self._transactions, strict=False)
         ]
-        self._report(outcomes)
-        self.end(verdict(outcomes))
+        self._note_refusals(outcomes)
+        settlement = settle(outcomes)
+        keeping = self._bridge.keeping
+        if not settlement.leftovers or keeping is None:
+            self._admit_partial(outcomes)
+            self.end(settlement.otherwise)
+            return
 
-    def _report(self, outcomes: list[Outcome]) -> None:
-        """Name in the log everybody who was not taken, and both groups where only some were."""
-        taken = [address for outcome in outcomes for address in outcome.taken]
-        refused = [one for outcome in outcomes for one in outcome.refused]
-        unknown = [address for outcome in outcomes for address in outcome.unknown]
+        def kept(well: bool) -> None:
+            if not well:
+                self._admit_partial(outcomes)
+            self.end(settlement.answer if well else settlement.otherwise)
+
+        keeping.keep_leftovers(self.message, self._plan, settlement.leftovers, self._outgoing.body, kept)
+
+    def _note_refusals(self, outcomes: list[Outcome]) -> None:
+        """Name in the log everybody who was not taken."""
         log = self._bridge.log
-        for one in refused:
+        for one in [one for outcome in outcomes for one in outcome.refused]:
             log.warn("id={id} refused=<{to}> answer={answer}", id=self.message.id, to=one.address, answer=one.answer)
-        if unknown:
+        if unknown := [address for outcome in outcomes for address in outcome.unknown]:
             log.error(
                 "id={id} outcome=unknown recipients={to}: no reply behind the final dot",
                 id=self.message.id,
                 to=_listed(unknown),
             )
+
+    def _admit_partial(self, outcomes: list[Outcome]) -> None:
+        """Name both groups, where only some were taken and the rest cannot be kept."""
+        taken = [address for outcome in outcomes for address in outcome.taken]
+        refused = [one.address for outcome in outcomes for one in outcome.refused]
+        unknown = [address for outcome in outcomes for address in outcome.unknown]
         if taken and (refused or unknown):
-            log.error(
+            self._bridge.log.error(
                 "id={id} outcome=partial taken={taken} not_taken={rest}: the sender is told to retry, "
                 "which sends the message to the first group again",
                 id=self.message.id,
                 taken=_listed(taken),
-                rest=_listed([*(one.address for one in refused), *unknown]),
+                rest=_listed([*refused, *unknown]),
             )
 
     def _say(self, answer: Reply) -> None:

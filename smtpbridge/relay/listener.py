@@ -40,7 +40,7 @@ from smtpbridge.dialect.policy import UNSAID, Defaults
 from smtpbridge.mail.message import Envelope
 from smtpbridge.mail.trace import Trace, rfc5322_date
 from smtpbridge.relay.auth import Accounts, allowed, read_user_name
-from smtpbridge.relay.bridge import Bridge
+from smtpbridge.relay.bridge import Bridge, Delivery
 from smtpbridge.relay.deadlines import NEVER, Deadlines
 from smtpbridge.relay.spool import HeaderTooLong, NoSpace, Spool
 from smtpbridge.relay.submission import Submission
@@ -80,6 +80,7 @@ class Habits:
     max_sessions_per_address: int = 2048
     max_header: int = 4 * 1024 * 1024
     spool: int = 262_144
+    queue: bool = False
     defaults: Defaults = UNSAID
 
 
@@ -192,6 +193,7 @@ class Sender(Protocol):
         self._defaults = gate.habits.defaults
         self._pending: deque[Event] = deque()
         self._acting = False
+        self._delivery: Delivery | None = None
         self._paused = self._choked = False
         self._lost = False
 
@@ -227,6 +229,9 @@ class Sender(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The peer is gone; a message whose final dot had come goes on."""
         self._lost = True
+        if self._delivery is not None and self._session.state is State.VERDICT:
+            self._delivery.orphan()
+        self._delivery = None
         self._gate.deadlines.forget(self)
         self._gate.leave(self, self.address)
         self._drop_spool()
@@ -403,6 +408,8 @@ class Sender(Protocol):
             subaccount=self._subaccount,
             until=gate.deadlines.now() + gate.habits.verdict,
             defaults=self._defaults,
+            source=self._session.user or self.address,
+            queued=gate.habits.queue,
         )
         gate.log.info(
             "id={id} received client={client} helo={helo} user={user} from=<{sender}> nrcpt={recipients} size={size}",
@@ -414,7 +421,7 @@ class Sender(Protocol):
             recipients=len(self._envelope.recipients),
             size=content.size,
         )
-        gate.bridge.submit(message, self._conclude)
+        self._delivery = gate.bridge.submit(message, self._conclude)
 
     def _trace(self, message_id: str) -> Trace:
         session = self._session
@@ -435,6 +442,7 @@ class Sender(Protocol):
         self._conclude(answer)
 
     def _conclude(self, answer: Reply) -> None:
+        self._delivery = None
         if self._lost:
             return
         try:

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 
 from smtpbridge.errors import SmtpbridgeError
 from smtpbridge.relay.bridge import Bridge
+from smtpbridge.relay.keeping import Keeping
 from smtpbridge.relay.listener import Gate
 from smtpbridge.relay.pool import Pool
 
@@ -57,14 +58,16 @@ class RelayService(Service):
         bridge: Bridge,
         clock: IReactorTime,
         notes: Sequence[str] = (),
+        keeping: Keeping | None = None,
     ) -> None:
-        """Serve at `doors`; `notes` are sentences for the log at start."""
+        """Serve at `doors`; `notes` are sentences for the log at start; `keeping` is how the bridge takes over."""
         self.ports: list[IListeningPort] = []
         self._doors = doors
         self._pools = pools
         self._bridge = bridge
         self._clock = clock
         self._notes = notes
+        self._keeping = keeping
         self._fault: CannotListen | None = None
 
     def privilegedStartService(self) -> None:
@@ -80,6 +83,9 @@ class RelayService(Service):
         super().startService()
         for note in self._notes:
             self.log.warn("{note}", note=note)
+        if self._keeping is not None:
+            self._keeping.runner.start()
+            self._keeping.keeper.open()
 
     def stopService(self) -> Deferred[None]:
         """Drain and close; fires when that is done or has taken too long."""
@@ -92,7 +98,12 @@ class RelayService(Service):
         self.log.info("stopping: {count} messages under way", count=self._bridge.under_way)
         quiet: Deferred[None] = Deferred()
         self._bridge.when_idle(lambda: None if quiet.called else quiet.callback(None))
-        drained = DeferredList([quiet, *(door.gate.stop() for door in self._doors)], consumeErrors=True)
+        delivered: Deferred[None] = Deferred()
+        if self._keeping is None:
+            delivered.callback(None)
+        else:
+            self._keeping.runner.stop(lambda: None if delivered.called else delivered.callback(None))
+        drained = DeferredList([quiet, delivered, *(door.gate.stop() for door in self._doors)], consumeErrors=True)
         if not await self._in_time(drained, DRAIN_SECONDS):
             self.log.error(
                 "stopping with {count} messages unanswered; their senders will retry", count=self._bridge.under_way
@@ -101,6 +112,8 @@ class RelayService(Service):
                 door.gate.cut()
         closed = DeferredList([pool.close() for pool in self._pools], consumeErrors=True)
         await self._in_time(closed, _CLOSE_SECONDS)
+        if self._keeping is not None:
+            self._keeping.keeper.close()
         self.log.info("stopped")
 
     async def _in_time(self, what: "Deferred[Anything]", seconds: float) -> bool:

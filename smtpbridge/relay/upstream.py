@@ -28,7 +28,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from smtpbridge.relay.deadlines import NEVER, Deadlines
-from smtpbridge.relay.spool import CHUNK, Content
+from smtpbridge.relay.spool import CHUNK
+from smtpbridge.relay.submission import Sendable
 from smtpbridge.relay.wire import Wire, tls_version, wire_of
 from smtpbridge.smtp.client import ClientSession, Concluded, Event, GoAhead, Ready, State, Unusable, UpgradeTls
 from smtpbridge.smtp.commands import Mail
@@ -61,7 +62,7 @@ class Letter:
     recipients: tuple[str, ...]
     eight_bit: bool
     header: bytes
-    body: Content
+    body: Sendable
 
 
 class Caller(Contract):

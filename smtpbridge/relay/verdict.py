@@ -21,6 +21,7 @@ demanded although the bridge logs in) never reach the sender as 5xx.
 """
 
 from dataclasses import dataclass
+from enum import Enum
 
 from smtpbridge.smtp.client import Concluded, Phase
 from smtpbridge.smtp.replies import Reply, reply
@@ -39,6 +40,15 @@ class Refused:
     answer: Reply
 
 
+class Stage(Enum):
+    """Where a transaction was decided: a refusal at the first two is about the provider, not about the message."""
+
+    CONNECTION = "connection"
+    MAIL = "mail"
+    RECIPIENTS = "recipients"
+    DATA = "data"
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One transaction: who was taken, who was refused, of whom nobody knows; `answer` is the reply behind it all."""
@@ -47,12 +57,19 @@ class Outcome:
     refused: tuple[Refused, ...]
     unknown: tuple[str, ...]
     answer: Reply
+    stage: Stage = Stage.DATA
+
+    @property
+    def is_about_the_provider(self) -> bool:
+        """Tell whether another message would have fared the same just now."""
+        return self.stage is Stage.CONNECTION or (self.stage is Stage.MAIL and not final_refusal(self.answer))
 
 
 def outcome_of(recipients: tuple[str, ...], end: Concluded) -> Outcome:
     """Say what became of `recipients`, in their order, in the transaction that ended so."""
     if end.mail is None or not end.mail.is_positive:
-        return _all_refused(recipients, end.mail or _LOST)
+        stage = Stage.CONNECTION if end.mail is None else Stage.MAIL
+        return _all_refused(recipients, end.mail or _LOST, stage)
     refused = []
     let_in = []
     for address, answer in zip(recipients, end.recipients, strict=True):
@@ -61,7 +78,7 @@ def outcome_of(recipients: tuple[str, ...], end: Concluded) -> Outcome:
         else:
             refused.append(Refused(address, answer or _LOST))
     if not let_in:
-        return Outcome((), tuple(refused), (), worst([one.answer for one in refused]))
+        return Outcome((), tuple(refused), (), worst([one.answer for one in refused]), Stage.RECIPIENTS)
     if end.phase is Phase.FINAL:
         return Outcome((), tuple(refused), tuple(let_in), _UNKNOWN)
     final = end.final or (end.data if end.data is not None and end.data.code >= 400 else None) or _LOST
@@ -73,7 +90,7 @@ def outcome_of(recipients: tuple[str, ...], end: Concluded) -> Outcome:
 
 def not_sent(recipients: tuple[str, ...], answer: Reply) -> Outcome:
     """Return the outcome of a transaction that did not come about."""
-    return _all_refused(recipients, answer)
+    return _all_refused(recipients, answer, Stage.CONNECTION)
 
 
 def verdict(outcomes: list[Outcome]) -> Reply:
@@ -115,5 +132,5 @@ def for_sender(answer: Reply) -> Reply:
     return Reply(451, enhanced, answer.lines)
 
 
-def _all_refused(recipients: tuple[str, ...], answer: Reply) -> Outcome:
-    return Outcome((), tuple(Refused(address, answer) for address in recipients), (), answer)
+def _all_refused(recipients: tuple[str, ...], answer: Reply, stage: Stage) -> Outcome:
+    return Outcome((), tuple(Refused(address, answer) for address in recipients), (), answer, stage)

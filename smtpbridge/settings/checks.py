@@ -106,6 +106,14 @@ def header_text(text: str) -> str | None:
     return "is longer than 255 characters" if len(text) > 255 else None
 
 
+def upstream(text: str, upstreams: tuple[str, ...]) -> str | None:
+    """The name of one of the upstreams."""
+    if text in upstreams:
+        return None
+    there = ", ".join(f'"{name}"' for name in upstreams) or "none is configured"
+    return f"is not the name of an upstream; there: {there}"
+
+
 def user_name(text: str) -> str | None:
     """A user name of AUTH: no control characters (RFC 4616, 2 gives NUL a meaning)."""
     return None if text.isprintable() else "holds a control character"

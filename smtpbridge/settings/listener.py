@@ -47,7 +47,7 @@ def read_listener(table: Table, around: Surroundings, *, credentials: bool, pool
         allow=_read_allow(table),
         key_pair=_read_key_pair(table, around),
         auth=table.choice("auth", _DEFAULT.auth),
-        mode=_read_mode(table),
+        mode=table.choice("mode", _DEFAULT.mode),
         line_endings=table.choice("line_endings", _DEFAULT.line_endings),
         idle_seconds=table.seconds("idle_seconds", _DEFAULT.idle_seconds),
         data_seconds=table.seconds("data_seconds", _DEFAULT.data_seconds),
@@ -123,17 +123,6 @@ def _read_allow(table: Table) -> tuple[Network, ...]:
     return tuple(networks) if table.has("allow") else LOOPBACK
 
 
-def _read_mode(table: Table) -> Mode:
-    def check(text: str) -> str | None:
-        # Taking "queue" and answering as a proxy would promise a queue that is not there.
-        if text == "queue":
-            return 'is not available in this version; write "proxy", or leave the key out'
-        return None if text == Mode.PROXY.value else 'is no mode; write "proxy"'
-
-    table.text("mode", check=check)
-    return Mode.PROXY
-
-
 def _read_key_pair(table: Table, around: Surroundings) -> KeyPair | None:
     for one, other in (("certificate", "key"), ("key", "certificate")):
         if table.has(one) and not table.has(other):
@@ -176,6 +165,11 @@ def _judge(table: Table, listener: Listener, around: Surroundings, *, credential
 
 
 def _note(table: Table, listener: Listener, around: Surroundings) -> None:
+    if listener.mode is Mode.QUEUE:
+        around.notes.append(
+            f'{table.place} mode: "queue": at {listener.endpoint} a sender hears 250 as soon as its message is on the '
+            "disk of the bridge; what the provider says comes later, and only as a bounce"
+        )
     wide = [str(network) for network in listener.allow if network.prefixlen == 0]
     if wide and listener.address.reach is Reach.ANYBODY and listener.auth is not AuthMode.REQUIRED:
         around.notes.append(

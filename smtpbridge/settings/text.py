@@ -8,7 +8,7 @@ they are wrapped, and this module never opens one.
 from collections.abc import Iterator
 
 from smtpbridge.secret import SecretHash
-from smtpbridge.settings.values import AuthMode, Config, Listener, Upstream
+from smtpbridge.settings.values import AuthMode, Bounces, Config, Listener, Queue, Upstream
 
 
 def describe(config: Config) -> list[str]:
@@ -23,6 +23,8 @@ def describe(config: Config) -> list[str]:
         ),
         *(_upstream(one, first=one is config.upstreams[0]) for one in config.upstreams),
         f"store {config.store.path}",
+        _queue(config.queue),
+        _bounces(config.bounces),
         (
             f"translation: bcc {policy.bcc.value}, envelope sender {policy.envelope_from}, "
             f"campaign {policy.campaign.value}, callback data {policy.callback_data.value}, "
@@ -58,3 +60,16 @@ def _upstream(one: Upstream, *, first: bool) -> str:
         f"certificate for {one.server_name or 'the dialled host'} under {roots} roots, user {one.username}, "
         f"password {one.password}, up to {one.max_connections} connections"
     )
+
+
+def _queue(one: Queue) -> str:
+    return (
+        f"queue: tried again after {one.first_retry_seconds:g} to {one.longest_retry_seconds:g} seconds, "
+        f"given up after {one.lifetime_seconds:g}"
+    )
+
+
+def _bounces(one: Bounces | None) -> str:
+    if one is None:
+        return "bounces: none, only error lines in the log"
+    return f"bounces: from {one.header_from}, envelope sender <{one.envelope_from}>, by upstream {one.upstream}"

@@ -104,7 +104,7 @@ def _read_callback_data(table: Table, default: CallbackData) -> CallbackData:
 
 
 def _read_ip_pools(table: Table, upstreams: tuple[str, ...]) -> Mapping[str, str]:
-    pools = {pool: table.text(pool, check=lambda text: _upstream_fault(text, upstreams)) for pool in table.names()}
+    pools = {pool: table.text(pool, check=lambda text: checks.upstream(text, upstreams)) for pool in table.names()}
     return MappingProxyType(pools)
 
 
@@ -115,7 +115,7 @@ def _read_subaccounts(table: Table, upstreams: tuple[str, ...], pools: tuple[str
             table.fault(quoted(number), 'is not the number of a subaccount; write it as in 123 = { upstream = "main" }')
         account = table.table(number)
         accounts[number] = Subaccount(
-            upstream=account.text("upstream", check=lambda text: _upstream_fault(text, upstreams)),
+            upstream=account.text("upstream", check=lambda text: checks.upstream(text, upstreams)),
             entity_id=account.text("entity_id", check=checks.header_text),
             application_id=account.text("application_id", check=checks.header_text),
             defaults=read_defaults(account, pools),
@@ -124,10 +124,3 @@ def _read_subaccounts(table: Table, upstreams: tuple[str, ...], pools: tuple[str
             account.fault("ip_pool", "and upstream are both given; either says where this subaccount's mail goes")
         account.close()
     return MappingProxyType(accounts)
-
-
-def _upstream_fault(text: str, upstreams: tuple[str, ...]) -> str | None:
-    if text in upstreams:
-        return None
-    there = ", ".join(f'"{name}"' for name in upstreams) or "none is configured"
-    return f"is not the name of an upstream; there: {there}"

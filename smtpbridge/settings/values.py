@@ -33,9 +33,10 @@ class AuthMode(Enum):
 
 
 class Mode(Enum):
-    """When a sender hears 250: `PROXY` is when the provider has said so."""
+    """When a sender hears 250: when the provider has said so, or when the message is durable in the store."""
 
     PROXY = "proxy"
+    QUEUE = "queue"
 
 
 class LineEndings(Enum):
@@ -169,6 +170,34 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """
+    How the bridge goes on with what it took over.
+
+    The wait before a parcel is tried again doubles from `first_retry_seconds` to `longest_retry_seconds`; after
+    `lifetime_seconds` it is given up.
+    """
+
+    first_retry_seconds: float = 60.0
+    longest_retry_seconds: float = 3600.0
+    lifetime_seconds: float = 259_200.0  # 72 hours, as SparkPost tries.
+
+
+@dataclass(frozen=True, slots=True)
+class Bounces:
+    """
+    How a sender is told of recipients that the bridge gave up on.
+
+    `upstream` is the name of one; `header_from` is an ASCII mailbox, fit for a From field; an empty `envelope_from` is
+    the null sender (RFC 5321, 4.5.5).
+    """
+
+    upstream: str
+    header_from: str
+    envelope_from: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Process:
     """How many processes share the work."""
 
@@ -191,4 +220,6 @@ class Config:
     store: Store
     translation: Policy
     process: Process
+    queue: Queue = field(default=Queue())
+    bounces: Bounces | None = None
     notes: tuple[str, ...] = ()

@@ -140,6 +140,9 @@ class Store(Protocol):
     def recall(self, key: bytes, now: float) -> str | None:
         """Return the answer that is remembered at `now`."""
 
+    def remembered_until(self) -> float:
+        """Return the time from which on no answer that is kept now will be remembered; 0 when there is none."""
+
     def list(self, wanted: Filter = ...) -> Iterator[Kept]:
         """Yield what is kept, oldest first, a few at a time, without bodies; what comes or goes meanwhile may show."""
 

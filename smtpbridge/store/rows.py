@@ -186,6 +186,11 @@ def recall(connection: sqlite3.Connection, key: bytes, now: float) -> str | None
     return None if found is None else str(found[0])
 
 
+def remembered_until(connection: sqlite3.Connection) -> float:
+    """Return the time at which the last answer expires, 0 when none is kept."""
+    return float(connection.execute("SELECT COALESCE(MAX(until), 0) FROM answer").fetchone()[0])
+
+
 def purge(connection: sqlite3.Connection, now: float) -> tuple[int, int]:
     """Remove answers past their time and bodies of no parcel; return how many of each."""
     answers = connection.execute("DELETE FROM answer WHERE until <= ?", (now,)).rowcount

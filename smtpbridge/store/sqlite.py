@@ -116,6 +116,11 @@ class SqliteStore:
         with self._readers.lent() as connection:
             return rows.recall(connection, key, now)
 
+    def remembered_until(self) -> float:
+        """See `Store.remembered_until`."""
+        with self._readers.lent() as connection:
+            return rows.remembered_until(connection)
+
     def purge(self, now: float) -> Purged:
         """See `Store.purge`."""
         return self._writer.purge(now).result()

@@ -214,6 +214,7 @@ class OrderTest(ListenerCase):
             sender.dataReceived(b"NOOP\r\n" * 5)
         self.assertLess(len(line.value()), 1000)
         line.take()
+        assert line.producer is not None
         line.producer.resumeProducing()
         self.assertEqual(line.producerState, "producing")
         sender.dataReceived(b"QUIT\r\n")

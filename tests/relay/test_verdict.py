@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from smtpbridge.relay.verdict import Outcome, Refused, final_refusal, not_sent, outcome_of, verdict, worst
+from smtpbridge.relay.verdict import Outcome, Refused, Stage, final_refusal, not_sent, outcome_of, verdict, worst
 from smtpbridge.smtp.client import Concluded, Phase
 from smtpbridge.smtp.replies import Reply, reply
 
@@ -175,4 +175,4 @@ def test_a_verdict_never_promises_too_much_nor_blames_the_sender_for_the_connect
 def test_an_outcome_without_a_transaction_refuses_everybody() -> None:
     refused = (Refused("a@example.com", LATER), Refused("b@example.com", LATER))
 
-    assert not_sent(TWO, LATER) == Outcome((), refused, (), LATER)
+    assert not_sent(TWO, LATER) == Outcome((), refused, (), LATER, Stage.CONNECTION)

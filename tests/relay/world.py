@@ -41,8 +41,10 @@ server_name = "localhost"
 trust_roots = {roots}
 username = "App"
 password_file = {password}
-max_connections = 4
+max_connections = {connections}
 {upstream}
+[store]
+path = {store}
 {more}
 """
 
@@ -152,14 +154,25 @@ class RelayCase(TestCase):
         self.upstream_port = port
         return upstream
 
-    async def relay(self, hosts: str = "", *, listener: str = "", upstream: str = "", more: str = "") -> RelayService:
-        """Start the relay towards the last upstream, or towards `hosts`."""
+    async def relay(
+        self,
+        hosts: str = "",
+        *,
+        listener: str = "",
+        upstream: str = "",
+        store: str = "store",
+        more: str = "",
+        connections: int = 4,
+    ) -> RelayService:
+        """Start the relay towards the last upstream, or towards `hosts`; `store` is a path within the case's folder."""
         text = CONFIG.format(
             hosts=hosts or f'"127.0.0.1:{self.port}"',
             roots=json.dumps(str((self.folder / "ca.pem").absolute())),
             password=json.dumps(str((self.folder / "password").absolute())),
             listener=listener,
             upstream=upstream,
+            connections=connections,
+            store=json.dumps(str((self.folder / store).absolute())),
             more=more,
         )
         service = relay_service(loads(text, base=self.folder, environ={}), reactor)

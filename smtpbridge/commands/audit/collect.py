@@ -17,7 +17,7 @@ from typing import assert_never
 from urllib.parse import quote
 
 from smtpbridge.commands.audit.examine import Alignment, Finding, examine
-from smtpbridge.commands.audit.report import Example, FieldRow, Report, Tally, Totals
+from smtpbridge.commands.audit.report import NOTHING, Example, FieldRow, Report, Tally, Totals
 from smtpbridge.commands.audit.sources import PassedOver, Stored, Unreadable, messages
 from smtpbridge.commands.audit.usage import Outcome
 from smtpbridge.commands.printing import harmless, shown
@@ -86,7 +86,7 @@ class _Counts:
             self._file = stored.file
             self.sums["files"] += 1
         self.sums[finding.alignment.value] += 1
-        self._libraries.add(finding.library, example)
+        self._libraries.add(harmless(finding.library), example)
         self._shapes.add(finding.shape or WITHOUT_HEADER, example)
         if not finding.shape:
             self.sums["without_header"] += 1
@@ -141,7 +141,8 @@ class _Counts:
     def _verdict(self, finding: Finding, example: "partial[Example]") -> None:
         if finding.refused:
             self.sums["refused"] += 1
-            self._refusals.add(_SPECIFICS.sub("...", finding.reply), partial(example, harmless(finding.reply)))
+            # A reply is printable by what it is.
+            self._refusals.add(_SPECIFICS.sub("...", finding.reply), partial(example, finding.reply))
         if finding.warnings:
             self.sums["warned"] += 1
         # Some kinds come more than once for one message.
@@ -164,10 +165,9 @@ class _Counts:
         self._largest = max(self._largest, stored.size)
         over = finding.too_big
         self.sums["over_limit"] += over
-        self._sizes.add(_OVER if over else _range(stored.size, _SIZES, _LARGER), example if over else None)
+        self._sizes.add(_OVER if over else _range(stored.size, _SIZES, _LARGER), example)
         if not over:
-            many = _range(finding.recipients, _RECIPIENTS, _MORE)
-            self._recipients.add(many, example if finding.recipients in (0, self._most_recipients) else None)
+            self._recipients.add(_range(finding.recipients, _RECIPIENTS, _MORE), example)
 
     def _field_rows(self) -> tuple[FieldRow, ...]:
         return tuple(
@@ -212,14 +212,14 @@ def _becomes(name: str, policy: Policy) -> str:
                 CampaignHome.APPLICATION_ID: "X-IB-Application-Id",
                 CampaignHome.NONE: "",
             }
-            return ", ".join(filter(None, (homes[policy.campaign], data))) or "nothing"
+            return ", ".join(filter(None, (homes[policy.campaign], data))) or NOTHING
         case "metadata" | "tags":
-            return data or "nothing"
+            return data or NOTHING
         case "bcc":
             alone = policy.bcc is BccStyle.INDIVIDUAL
             return "a copy each, with its own Bcc" if alone else "recipients of the same message"
         case _:
-            return _ALWAYS.get(name, "nothing")
+            return _ALWAYS.get(name, NOTHING)
 
 
 _ALWAYS = {

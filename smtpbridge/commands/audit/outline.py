@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from smtpbridge.commands.audit.report import Example, FieldRow, Report, Row
+from smtpbridge.commands.audit.report import NOTHING, Example, FieldRow, Report, Row
 from smtpbridge.commands.audit.usage import Outcome
 
 
@@ -73,6 +73,7 @@ _WARNINGS = {
     "too-many-links": "clicks are not tracked: more links than Infobip tracks",
     "unsubscribe-link": "SparkPost's unsubscribe links have no counterpart",
 }
+_REPLACED = 'becomes the address in From (with envelope_from = "auto")'
 _UNREADABLE = "Files that could not be read"
 _EXPLAINED = {
     "What would happen": "One verdict for each message.",
@@ -176,8 +177,8 @@ def _senders(report: Report) -> tuple[Line, ...]:
     totals = report.totals
     return (
         _line("aligned", totals.aligned, Mood.GOOD, "stays as it is"),
-        _line("unaligned", totals.unaligned, Mood.FAIR, "becomes the address in From"),
-        _line("null sender <>", totals.null_senders, Mood.FAIR, "becomes the address in From"),
+        _line("unaligned", totals.unaligned, Mood.FAIR, _REPLACED),
+        _line("null sender <>", totals.null_senders, Mood.FAIR, _REPLACED),
         _line("not known", totals.unclear, Mood.PLAIN, "no Return-Path or no From in the file"),
     )
 
@@ -193,7 +194,8 @@ def _field(row: FieldRow) -> Line:
         for one, (_, text) in _OUTCOMES.items()
         if row.outcomes.get(one)
     )
-    remark = f"{told}: {row.becomes}" if row.outcomes.get(Outcome.MAPS) else told
+    maps = row.outcomes.get(Outcome.MAPS) and row.becomes != NOTHING
+    remark = f"{told}: {row.becomes}" if maps else told
     return Line(row.name, row.count, shares, remark, row.examples)
 
 

@@ -15,6 +15,7 @@ from smtpbridge.commands.audit.usage import Outcome
 MOST_EXAMPLES = 5
 MOST_ROWS = 1000
 OTHERS = "(others)"
+NOTHING = "nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,6 @@ class FieldRow:
     count: int
     outcomes: dict[Outcome, int]
     examples: tuple[Example, ...] = ()
-
-    @property
-    def whole(self) -> bool:
-        """Tell whether it maps wherever it is used."""
-        return self.outcomes.get(Outcome.MAPS, 0) == self.count
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from smtpbridge.commands.audit.report import Report
 _NARROWEST, _WIDEST = 60, 160
 _BAR = 12
 _MOST_EXAMPLES = 2
+_MOST_LINES = 20
 _COLOURS = {Mood.GOOD: "green", Mood.FAIR: "yellow", Mood.BAD: "red", Mood.PLAIN: None}
 
 
@@ -27,8 +28,10 @@ def lines(report: Report, width: int) -> Iterator[str]:
         for section in sections(report):
             yield ""
             yield click.style(section.title, bold=True)
-            for line in section.lines:
+            for line in section.lines[:_MOST_LINES]:
                 yield from _line(line, section, width)
+            if len(section.lines) > _MOST_LINES:
+                yield f"{len(section.lines) - _MOST_LINES:>10,} more rows; --json and --html have them"
 
 
 def _line(line: Line, section: Section, width: int) -> Iterator[str]:
@@ -37,6 +40,8 @@ def _line(line: Line, section: Section, width: int) -> Iterator[str]:
     taken = 10 + 1 + 6 + 1 + _BAR + 1
     for place, text in enumerate(_in_columns(line.name, line.remark, width - taken)):
         yield (start + text if place == 0 else " " * taken + text).rstrip()
+    if not any(share.mood in (Mood.FAIR, Mood.BAD) for share in line.shares):
+        return
     for example in line.examples[:_MOST_EXAMPLES]:
         told = f": {example.text}" if example.text else ""
         yield click.style(f"{' ' * taken}  {where(example)}{told}", dim=True)

@@ -1,0 +1,354 @@
+"""
+Deliver what the store keeps.
+
+Theory of operation
+-------------------
+
+The runner claims parcels that are due, as many as their upstream's pace has room
+for, and sends each through the same pool that senders use.  What becomes of one is
+told to the store: done, to be tried again later, or given up with a report.
+
+It looks for work when something was put, when a delivery has ended, and every few
+seconds, because another process or an operator may have changed what is due.  While
+a claim is under way another is only noted, so there is never more than one.
+
+A lease is kept alive as long as the process lives.  What dies with a lease was
+perhaps taken by the provider: the store says so, and the log names it when it is
+sent again.
+
+The order of writing decides what a crash can do: a report is durable before the
+parcel that it is about is removed, so a crash may tell somebody twice, never not at all.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol as Contract
+
+from twisted.logger import Logger
+
+from smtpbridge.dialect.plan import Frame, Transaction
+from smtpbridge.mail.message import Envelope
+from smtpbridge.relay.attempt import Attempt
+from smtpbridge.relay.deadlines import Deadlines
+from smtpbridge.relay.keeper import Keeper
+from smtpbridge.relay.pool import Pool
+from smtpbridge.relay.reports import Reporter
+from smtpbridge.relay.schedule import Pace, Schedule
+from smtpbridge.relay.submission import Outgoing
+from smtpbridge.relay.verdict import Outcome, Refused, Stage, final_refusal
+from smtpbridge.smtp.replies import reply
+from smtpbridge.store.errors import StoreError
+from smtpbridge.store.interface import BodyReader, Store
+from smtpbridge.store.values import Attempt as Noted
+from smtpbridge.store.values import Kept
+
+_LOOK_SECONDS = 3.0
+# A process that dies leaves its parcels to others after this; one that lives renews in time.
+_LEASE_SECONDS = 180.0
+_RENEW_SECONDS = 45.0
+# How long a parcel waits for a connection before it makes room for another.
+_WAIT_SECONDS = 120.0
+_PURGE_SECONDS = 3600.0
+# How long a provider that refuses everything is left alone, unless single parcels are tried sooner than that.
+_FIRST_PAUSE_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 300.0
+_EXPIRED = reply(554, "5.4.7", "The message could not be delivered in time")
+
+
+class InThread(Contract):
+    """What is used of the reactor: opening a body may wait for the disk."""
+
+    def callInThread(self, call: Callable[..., object], *arguments: object) -> None:
+        """Call in a thread of the pool."""
+
+    def callFromThread(self, call: Callable[..., object], *arguments: object) -> None:
+        """Call in the reactor's thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBody:
+    """A body that the store keeps, as an attempt wants it."""
+
+    reader: BodyReader
+
+    @property
+    def body_size(self) -> int:
+        """All its octets."""
+        return self.reader.size
+
+    @property
+    def in_memory(self) -> bytes | None:
+        """The body, where it is in memory."""
+        return self.reader.in_memory
+
+    def read(self, at: int) -> bytes:
+        """Return up to 64 KiB from that position on."""
+        return self.reader.read(at)
+
+    def is_ascii(self) -> bool:
+        """Tell whether all of it is 7-bit."""
+        at = 0
+        while chunk := self.read(at):
+            if not chunk.isascii():
+                return False
+            at += len(chunk)
+        return True
+
+    def close(self) -> None:
+        """Give the file back."""
+        self.reader.close()
+
+
+class QueueRunner:
+    """The deliveries of one process."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        pools: Mapping[str, Pool],
+        deadlines: Deadlines,
+        reporter: Reporter,
+        schedule: Schedule,
+        reactor: InThread,
+        *,
+        owner: str,
+        chance: Callable[[], float],
+    ) -> None:
+        """Deliver through `pools`; `owner` is this process's name for leases, `chance` gives numbers in [0, 1)."""
+        self.deadline = 0.0
+        self._keeper = keeper
+        self._pools = pools
+        self._deadlines = deadlines
+        self._reporter = reporter
+        self._schedule = schedule
+        self._reactor = reactor
+        self._owner = owner
+        self._chance = chance
+        # Half of the connections stay free for senders who wait for their answer.
+        self._paces = {
+            name: Pace(
+                max(1, pool.max_connections // 2),
+                min(_FIRST_PAUSE_SECONDS, schedule.first),
+                min(_LONGEST_PAUSE_SECONDS, schedule.longest),
+            )
+            for name, pool in pools.items()
+        }
+        self._claiming = False
+        self._again = False
+        self._stopping = False
+        self._renew_at = self._purge_at = 0.0
+        self._when_idle: list[Callable[[], None]] = []
+        self._untold: list[Callable[[], None]] = []
+
+    def start(self) -> None:
+        """Begin once the store is open."""
+        self._keeper.when_open(self._begin)
+
+    def stop(self, idle: Callable[[], None]) -> None:
+        """Begin nothing more; call `idle` when what is under way has ended."""
+        self._stopping = True
+        self._when_idle.append(idle)
+        self._be_idle()
+
+    @property
+    def under_way(self) -> int:
+        """How many parcels are being delivered."""
+        return sum(pace.under_way for pace in self._paces.values())
+
+    def look(self) -> None:
+        """Something may be due."""
+        if self._stopping or self._untold:
+            return
+        if self._claiming:
+            self._again = True
+            return
+        self._claiming, self._again = True, False
+        self._claim(list(self._paces))
+
+    def deadline_passed(self) -> None:
+        """A few seconds have passed."""
+        now = self._deadlines.now()
+        self.deadline = now + _LOOK_SECONDS
+        if now >= self._renew_at and self.under_way:
+            self._renew_at = now + _RENEW_SECONDS
+            until = self._keeper.epoch() + _LEASE_SECONDS
+            self._keeper.ask(lambda writer: writer.renew(self._owner, until), lambda _: None)
+        if now >= self._purge_at:
+            self._purge_at = now + _PURGE_SECONDS
+            self._keeper.ask(lambda writer: writer.purge(self._keeper.epoch()), lambda _: None)
+        untold, self._untold = self._untold, []
+        for tell in untold:
+            tell()
+        self.look()
+
+    # Claiming
+
+    def _begin(self, _: Store) -> None:
+        self._deadlines.watch(self)
+
+    def _claim(self, names: list[str]) -> None:
+        """Claim for one upstream after the other, each as far as its pace has room."""
+        now = self._deadlines.now()
+        while names and not self._paces[names[0]].room(now):
+            names = names[1:]
+        if not names or self._stopping:
+            self._claiming = False
+            self._be_idle()
+            if self._again:
+                self.look()
+            return
+        name, room = names[0], self._paces[names[0]].room(now)
+        others = [other for other in self._paces if other != name]
+        epoch = self._keeper.epoch()
+
+        def claimed(found: tuple[Kept, ...]) -> None:
+            for kept in found:
+                self._begin_delivery(kept)
+            # A full answer means that there may be more, but only for the room that is left then.
+            self._claim(names[1:])
+
+        def failed() -> None:
+            self._claiming = False
+            self._be_idle()
+
+        self._keeper.ask(
+            lambda writer: writer.claim(epoch, room, epoch + _LEASE_SECONDS, self._owner, others), claimed, failed
+        )
+
+    def _begin_delivery(self, kept: Kept) -> None:
+        pace = self._paces.get(kept.parcel.upstream)
+        if pace is None:
+            self.log.error(
+                "id={id} waits for the upstream {upstream}, which is not configured",
+                id=kept.parcel.message_id,
+                upstream=kept.parcel.upstream,
+            )
+            return
+        pace.under_way += 1
+        if self._keeper.epoch() >= kept.parcel.expires_at:
+            lost = tuple(Refused(address, _EXPIRED) for address in kept.parcel.recipients)
+            self._conclude(kept, Outcome((), lost, (), _EXPIRED), "")
+            return
+        if kept.interruptions or not kept.parcel.certain:
+            self.log.warn(
+                "id={id} is sent again although an earlier attempt may have been taken: recipients={to}",
+                id=kept.parcel.message_id,
+                to=" ".join(f"<{address}>" for address in kept.parcel.recipients),
+            )
+        self._reactor.callInThread(self._open_body, kept)
+
+    def _open_body(self, kept: Kept) -> None:
+        store = self._keeper.store
+        try:
+            body = None if store is None else store.body(kept.id)
+        except StoreError as error:
+            self._reactor.callFromThread(self._no_body, kept, str(error))
+            return
+        self._reactor.callFromThread(self._send, kept, body)
+
+    def _no_body(self, kept: Kept, why: str) -> None:
+        self.log.error("id={id} cannot be read from the store: {why}", id=kept.parcel.message_id, why=why)
+        self._ended(kept)
+
+    def _send(self, kept: Kept, reader: BodyReader | None) -> None:
+        if reader is None:
+            self._ended(kept)
+            return
+        parcel, body = kept.parcel, StoredBody(reader)
+        transaction = Transaction(
+            parcel.upstream, Envelope(parcel.sender, parcel.recipients), Frame(parcel.header, b"")
+        )
+        until = self._deadlines.now() + _WAIT_SECONDS
+
+        def over(outcome: Outcome, host: str) -> None:
+            body.close()
+            try:
+                self._conclude(kept, outcome, host)
+            except Exception:
+                self.log.failure("id={id} internal error", id=parcel.message_id)
+                self._ended(kept)
+
+        Attempt(
+            self._pools[parcel.upstream], transaction, Outgoing(parcel.message_id, body, parcel.eight_bit, until), over
+        ).start(bounded=False)
+
+    # What became of it
+
+    def _conclude(self, kept: Kept, outcome: Outcome, host: str) -> None:
+        pace = self._paces[kept.parcel.upstream]
+        if outcome.is_about_the_provider:
+            pace.went_wrong(self._deadlines.now())
+        else:
+            pace.went_well()
+        now = self._keeper.epoch()
+        expired = now >= kept.parcel.expires_at
+        lost = tuple(one for one in outcome.refused if expired or final_refusal(one.answer))
+        later = tuple(one.address for one in outcome.refused if not expired and not final_refusal(one.answer))
+        self._log(kept, outcome, host)
+        remaining = (*later, *outcome.unknown)
+        report = self._reporter.give_up(kept.parcel, kept.created_at, lost, host) if lost else None
+        if report is None:
+            self._tell_store(kept, outcome, host, remaining)
+        else:
+            # The report first: without it the recipients would be forgotten by a crash in between.
+            self._keeper.put(
+                [report[0]],
+                report[1],
+                lambda kept_well: self._tell_store(kept, outcome, host, remaining) if kept_well else self._ended(kept),
+            )
+
+    def _tell_store(self, kept: Kept, outcome: Outcome, host: str, remaining: tuple[str, ...]) -> None:
+        attempts = kept.attempts + 1
+        at = self._keeper.epoch() + self._schedule.pause(attempts, self._chance())
+        if outcome.stage is Stage.CONNECTION:
+            # Its turn comes again as soon as the upstream's does; the pace keeps the crowd away.
+            at = self._keeper.epoch() + self._schedule.first * (0.1 + 0.4 * self._chance())
+        phase = "final" if outcome.unknown else outcome.stage.value
+        noted = Noted(self._keeper.epoch(), host, phase, str(outcome.answer))
+
+        def tell() -> None:
+            self._keeper.ask(
+                lambda writer: (
+                    writer.retry(kept.id, self._owner, at, remaining, noted, not outcome.unknown)
+                    if remaining
+                    else writer.done(kept.id)
+                ),
+                lambda _: self._told(kept, at),
+                # Until the store knows, nothing else is claimed: what it does not know would be sent again.
+                lambda: self._untold.append(tell),
+            )
+
+        tell()
+
+    def _told(self, kept: Kept, at: float) -> None:
+        """The store knows; look again when the parcel is due, if that is sooner than the next look."""
+        self.deadline = min(self.deadline, self._deadlines.now() + max(0.0, at - self._keeper.epoch()))
+        self._ended(kept)
+
+    def _ended(self, kept: Kept) -> None:
+        self._paces[kept.parcel.upstream].under_way -= 1
+        self._be_idle()
+        self.look()
+
+    def _be_idle(self) -> None:
+        # What a claim that is under way brings is leased: it is delivered, or it would lie until the lease ends.
+        if self._stopping and not self.under_way and not self._claiming:
+            self._deadlines.forget(self)
+            waiting, self._when_idle = self._when_idle, []
+            for call in waiting:
+                call()
+
+    def _log(self, kept: Kept, outcome: Outcome, host: str) -> None:
+        self.log.info(
+            "id={id} delivery taken={taken} refused={refused} unknown={unknown} attempt={attempt} via={host} "
+            "answer={answer}",
+            id=kept.parcel.message_id,
+            taken=len(outcome.taken),
+            refused=len(outcome.refused),
+            unknown=len(outcome.unknown),
+            attempt=kept.attempts + 1,
+            host=host or "-",
+            answer=outcome.answer,
+        )
