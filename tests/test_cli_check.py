@@ -22,7 +22,11 @@ from smtpbridge.commands.checking import Finding, connect_to_all
 from smtpbridge.commands.standin import Premises, listen, number_of, open_sandbox
 from smtpbridge.config import load
 
-LISTENER = '[[listener]]\nendpoint = "tcp:2525:interface=127.0.0.1"\n'
+# Complete, so that there is nothing to note.
+LISTENER = (
+    '[bounces]\nfrom = "Mail Delivery <mailer-daemon@bridge.example>"\n'
+    '[[listener]]\nendpoint = "tcp:2525:interface=127.0.0.1"\n'
+)
 
 
 def written(folder: Path, text: str) -> Path:

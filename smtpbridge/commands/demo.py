@@ -56,6 +56,12 @@ hosts = ["{host}:{upstream_port}"]
 trust_roots = "authority.pem"
 username = "{upstream_user}"
 password_file = "infobip.key"
+
+[store]
+path = "store"
+
+[bounces]
+from = "Mail Delivery <mailer-daemon@localhost>"
 """
 
 

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 
 class Number(str):
-    """A JSON number as the sender spelled it, for instance `1e400` or `007`."""
+    """A JSON number as the sender spelled it, for instance `1e400`."""
 
     __slots__ = ()
 

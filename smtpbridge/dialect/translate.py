@@ -32,7 +32,7 @@ from smtpbridge.dialect.body import rework
 from smtpbridge.dialect.copies import Sharing, share_out
 from smtpbridge.dialect.copy_fields import bcc_field, with_cc
 from smtpbridge.dialect.inline_css import can_inline
-from smtpbridge.dialect.instructions import Instructions, Refusal, Remark
+from smtpbridge.dialect.instructions import Instructions, Reading, Refusal, Remark
 from smtpbridge.dialect.options import judge
 from smtpbridge.dialect.plan import Frame, Plan, Transaction
 from smtpbridge.dialect.policy import UNSAID, Defaults, Policy
@@ -49,6 +49,9 @@ _MOST_HOPS = 50
 _API = b"x-msys-api"
 _NEVER_LEAVE = frozenset((b"bcc", b"resent-bcc", b"x-binding"))
 _MAILBOX_LINE = re.compile(rb">?From ")
+_BROKEN_LINES = Remark(
+    "broken-lines", "X-MSYS-API went on in lines that do not begin with a blank, as header lines must; they were joined"
+)
 _NO_UNSUBSCRIBE = Remark(
     "list-unsubscribe",
     "List-Unsubscribe was left out: its template names the recipient and there are several, or it fits no line",
@@ -72,6 +75,8 @@ def translate(
     if header.count(b"received") > _MOST_HOPS:
         return Refusal(f"More than {_MOST_HOPS} Received fields: the message is in a loop", 554, "5.4.6")
     reading = sparkpost.read(header.values(_API))
+    if isinstance(reading, Refusal) and b"" in header.names:
+        header, reading = _read_broken(header, reading)
     if isinstance(reading, Refusal):
         return reading
     wishes = reading.instructions
@@ -105,6 +110,28 @@ def translate(
     notes = reading.notes + reworked.notes + _notes(envelope.sender, sender, sharing)
     transactional = policy.transactional if wishes.transactional is None else wishes.transactional
     return Plan(transactions, warnings, notes, reworked.pieces, transactional)
+
+
+def _read_broken(header: HeaderBlock, refusal: Refusal) -> tuple[HeaderBlock, Reading | Refusal]:
+    """
+    Read X-MSYS-API together with the lines behind it that are no fields, and take those out of the header.
+
+    A library that breaks indented JSON into header lines leaves the closing brace in the first column, where it
+    continues nothing.
+    """
+    names: list[bytes] = []
+    fields: list[bytes] = []
+    for name, field in header:
+        if not name and names and names[-1] == _API:
+            fields[-1] += b" " + field
+        else:
+            names.append(name)
+            fields.append(field)
+    mended = HeaderBlock(tuple(names), tuple(fields))
+    reading = sparkpost.read(mended.values(_API))
+    if isinstance(reading, Refusal):
+        return header, refusal
+    return mended, replace(reading, warnings=(*reading.warnings, _BROKEN_LINES))
 
 
 def _frame(header: HeaderBlock, trace: Trace, fields: bytes) -> Frame:

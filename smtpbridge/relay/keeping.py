@@ -49,15 +49,17 @@ class Keeping:
             not_before=now,
         )
 
-    def keep(self, parcels: Sequence[Parcel], body: Sendable, then: Callable[[bool], None]) -> None:
-        """Store parcels; `then` hears whether they are durable."""
+    def keep(
+        self, parcels: Sequence[Parcel], body: Sendable, then: Callable[[bool], None], held: Sequence[int] = ()
+    ) -> None:
+        """Store parcels, those at the places in `held` on hold; `then` hears whether they are durable."""
 
         def kept(well: bool) -> None:
             then(well)
             if well:
                 self.runner.look()
 
-        self.keeper.put(parcels, body, kept)
+        self.keeper.put(parcels, body, kept, held=held)
 
     def keep_leftovers(
         self,
@@ -77,9 +79,9 @@ class Keeping:
             # Even where a line in the log would be the whole report: without a store nothing is taken over.
             then(False)
             return
-        parcels = [
-            self._leftover(message, plan, leftover) for leftover in leftovers if leftover.fate is not Fate.REPORT
-        ]
+        kept_ones = [leftover for leftover in leftovers if leftover.fate is not Fate.REPORT]
+        parcels = [self._leftover(message, plan, leftover) for leftover in kept_ones]
+        held = [place for place, leftover in enumerate(kept_ones) if leftover.fate is Fate.HOLD]
 
         def kept(well: bool) -> None:
             if well:
@@ -88,7 +90,7 @@ class Keeping:
                 then(False)
 
         if parcels:
-            self.keep(parcels, body, kept)
+            self.keep(parcels, body, kept, held)
         else:
             kept(True)
 
@@ -97,7 +99,7 @@ class Keeping:
         parcel = self.parcel_of(message, plan, plan.transactions[leftover.place], recipients)
         said = str(leftover.recipients[0].answer)
         if leftover.fate is Fate.HOLD:
-            # Not due before its life is over: only an operator sends it again, knowing that it may be a second time.
+            # Held: only an operator sends it again, knowing that it may be a second time.
             return replace(parcel, certain=False, last_reply=said, not_before=parcel.expires_at)
         return replace(parcel, last_reply=said, not_before=parcel.not_before + self.schedule.first)
 

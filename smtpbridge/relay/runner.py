@@ -34,13 +34,13 @@ from smtpbridge.relay.keeper import Keeper
 from smtpbridge.relay.pool import Pool
 from smtpbridge.relay.reports import Reporter
 from smtpbridge.relay.schedule import Pace, Schedule
+from smtpbridge.relay.spool import Content
 from smtpbridge.relay.submission import Outgoing
 from smtpbridge.relay.verdict import Outcome, Refused, Stage, final_refusal
-from smtpbridge.smtp.replies import reply
 from smtpbridge.store.errors import StoreError
 from smtpbridge.store.interface import BodyReader, Store
 from smtpbridge.store.values import Attempt as Noted
-from smtpbridge.store.values import Kept
+from smtpbridge.store.values import Kept, Parcel
 
 _LOOK_SECONDS = 3.0
 # A process that dies leaves its parcels to others after this; one that lives renews in time.
@@ -52,7 +52,7 @@ _PURGE_SECONDS = 3600.0
 # How long a provider that refuses everything is left alone, unless single parcels are tried sooner than that.
 _FIRST_PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 300.0
-_EXPIRED = reply(554, "5.4.7", "The message could not be delivered in time")
+_PUT_OFF_SECONDS = 300.0
 
 
 class InThread(Contract):
@@ -220,17 +220,9 @@ class QueueRunner:
     def _begin_delivery(self, kept: Kept) -> None:
         pace = self._paces.get(kept.parcel.upstream)
         if pace is None:
-            self.log.error(
-                "id={id} waits for the upstream {upstream}, which is not configured",
-                id=kept.parcel.message_id,
-                upstream=kept.parcel.upstream,
-            )
+            self._put_off(kept, f"the upstream {kept.parcel.upstream} is not configured")
             return
         pace.under_way += 1
-        if self._keeper.epoch() >= kept.parcel.expires_at:
-            lost = tuple(Refused(address, _EXPIRED) for address in kept.parcel.recipients)
-            self._conclude(kept, Outcome((), lost, (), _EXPIRED), "")
-            return
         if kept.interruptions or not kept.parcel.certain:
             self.log.warn(
                 "id={id} is sent again although an earlier attempt may have been taken: recipients={to}",
@@ -249,8 +241,20 @@ class QueueRunner:
         self._reactor.callFromThread(self._send, kept, body)
 
     def _no_body(self, kept: Kept, why: str) -> None:
-        self.log.error("id={id} cannot be read from the store: {why}", id=kept.parcel.message_id, why=why)
+        self._put_off(kept, f"its body cannot be read: {why}")
         self._ended(kept)
+
+    def _put_off(self, kept: Kept, why: str) -> None:
+        """Nothing was tried and nothing can be yet: end the lease."""
+        self.log.error("id={id} waits in the queue: {why}", id=kept.parcel.message_id, why=why)
+        now = self._keeper.epoch()
+        noted = Noted(now, "", "queue", why)
+        self._keeper.ask(
+            lambda writer: writer.retry(
+                kept.id, self._owner, now + _PUT_OFF_SECONDS, kept.parcel.recipients, noted, kept.parcel.certain
+            ),
+            lambda _: None,
+        )
 
     def _send(self, kept: Kept, reader: BodyReader | None) -> None:
         if reader is None:
@@ -282,22 +286,41 @@ class QueueRunner:
             pace.went_wrong(self._deadlines.now())
         else:
             pace.went_well()
-        now = self._keeper.epoch()
-        expired = now >= kept.parcel.expires_at
+        self._log(kept, outcome, host)
+        # As Postfix does: what is too old is tried once more, and given up when that was no success.
+        expired = self._keeper.epoch() >= kept.parcel.expires_at
         lost = tuple(one for one in outcome.refused if expired or final_refusal(one.answer))
         later = tuple(one.address for one in outcome.refused if not expired and not final_refusal(one.answer))
-        self._log(kept, outcome, host)
-        remaining = (*later, *outcome.unknown)
-        report = self._reporter.give_up(kept.parcel, kept.created_at, lost, host) if lost else None
-        if report is None:
+        reports = []
+        if lost:
+            reports.append(self._reporter.give_up(kept.parcel, kept.created_at, lost, host))
+        if expired and outcome.unknown:
+            nobody_knows = tuple(Refused(address, outcome.answer) for address in outcome.unknown)
+            reports.append(self._reporter.give_up(kept.parcel, kept.created_at, nobody_knows, host, unknown=True))
+        remaining = later if expired else (*later, *outcome.unknown)
+        self._store_reports([one for one in reports if one is not None], kept, outcome, host, remaining)
+
+    def _store_reports(
+        self,
+        reports: list[tuple[Parcel, Content]],
+        kept: Kept,
+        outcome: Outcome,
+        host: str,
+        remaining: tuple[str, ...],
+    ) -> None:
+        """Store one report after the other, then what became of the parcel."""
+        if not reports:
             self._tell_store(kept, outcome, host, remaining)
-        else:
-            # The report first: without it the recipients would be forgotten by a crash in between.
-            self._keeper.put(
-                [report[0]],
-                report[1],
-                lambda kept_well: self._tell_store(kept, outcome, host, remaining) if kept_well else self._ended(kept),
-            )
+            return
+        (parcel, body), *others = reports
+
+        def stored(well: bool) -> None:
+            if well:
+                self._store_reports(others, kept, outcome, host, remaining)
+            else:
+                self._untold.append(lambda: self._store_reports(reports, kept, outcome, host, remaining))
+
+        self._keeper.put([parcel], body, stored)
 
     def _tell_store(self, kept: Kept, outcome: Outcome, host: str, remaining: tuple[str, ...]) -> None:
         attempts = kept.attempts + 1

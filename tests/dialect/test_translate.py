@@ -336,3 +336,27 @@ def test_the_rewritten_body_and_what_was_done_to_it_are_in_the_plan() -> None:
 
     assert plan.body == (New(b"<a clicktracking=off>\r\n"),)
     assert [note.kind for note in plan.notes] == ["untracked-link"]
+
+
+def test_json_whose_closing_brace_stands_in_the_first_column_is_read_with_a_warning() -> None:
+    header = HeaderBlock.parse(
+        b'From: a@b.example\r\nX-MSYS-API: {\r\n "tags": [\r\n  "one"\r\n ]\r\n}\r\nSubject: x\r\n'
+    )
+
+    plan = translate(Envelope("a@b.example", ("c@d.example",)), header, _TRACE, Policy())
+
+    assert isinstance(plan, Plan)
+    assert [remark.kind for remark in plan.warnings] == ["broken-lines"]
+    octets = plan.transactions[0].header
+    assert b'X-IB-Callback-Data: {"tags":["one"]}\r\n' in octets
+    assert b"}\r\nSubject: x\r\n" in octets and b"\r\n}" not in octets
+
+
+def test_broken_lines_that_make_no_json_stay_where_they_are() -> None:
+    header = HeaderBlock.parse(b'From: a@b.example\r\nX-MSYS-API: {"tags": []}\r\n}\r\nSubject: x\r\n')
+
+    plan = translate(Envelope("a@b.example", ("c@d.example",)), header, _TRACE, Policy())
+
+    assert isinstance(plan, Plan)
+    assert not plan.warnings
+    assert b"}\r\nSubject: x\r\n" in plan.transactions[0].header
