@@ -38,14 +38,29 @@ from smtpbridge.smtp.events import Terms
 from smtpbridge.store.sqlite import SqliteStore
 
 
-def relay_service(config: Config, reactor: IReactorTime) -> RelayService:
-    """Build everything that relays mail; nothing is opened yet."""
+def _no_step(_name: str) -> None:
+    pass
+
+
+def relay_service(
+    config: Config,
+    reactor: IReactorTime,
+    *,
+    epoch: Callable[[], float] = time.time,
+    steps: Callable[[str], None] = _no_step,
+) -> RelayService:
+    """
+    Build everything that relays mail; nothing is opened yet.
+
+    `epoch` is the time of day.  `steps` hears of each step of the store (see `SqliteStore`).
+    """
     # The public suffix list takes a moment to read; the first message should not wait for it.
     organisational_domain("example.com")
     deadlines = Deadlines(reactor)
-    new_id = message_ids(time.time, os.getpid())
+    new_id = message_ids(epoch, os.getpid())
     pools = {upstream.name: pool_for(upstream, config.hostname, deadlines, reactor) for upstream in config.upstreams}
-    keeping = _keeping_for(config, pools, deadlines, new_id, reactor)
+    keeper = _keeper_for(config, deadlines, new_id, reactor, epoch, steps)
+    keeping = _keeping_for(config, pools, deadlines, new_id, keeper, reactor)
     bridge = Bridge(pools, config.translation, deadlines, keeping)
     accounts = Accounts(Account(one.username, one.secret, one.defaults) for one in config.credentials)
     doors = []
@@ -57,7 +72,7 @@ def relay_service(config: Config, reactor: IReactorTime) -> RelayService:
             bridge,
             deadlines,
             new_id=new_id,
-            epoch=time.time,
+            epoch=epoch,
             tls=tls,
             local=listener.address.reach is Reach.LOCAL,
         )
@@ -65,17 +80,32 @@ def relay_service(config: Config, reactor: IReactorTime) -> RelayService:
     return RelayService(doors, list(pools.values()), bridge, reactor, config.notes, keeping)
 
 
+def _keeper_for(
+    config: Config,
+    deadlines: Deadlines,
+    new_id: Callable[[], str],
+    reactor: Any,
+    epoch: Callable[[], float],
+    steps: Callable[[str], None],
+) -> Keeper:
+    folder = config.store.path
+    return Keeper(lambda: SqliteStore(folder, new_id, steps=steps), reactor, deadlines, epoch)
+
+
 def _keeping_for(
-    config: Config, pools: Mapping[str, Pool], deadlines: Deadlines, new_id: Callable[[], str], reactor: Any
+    config: Config,
+    pools: Mapping[str, Pool],
+    deadlines: Deadlines,
+    new_id: Callable[[], str],
+    keeper: Keeper,
+    reactor: Any,
 ) -> Keeping:
     """Build what takes messages over; the store is opened when the service starts."""
-    folder = config.store.path
-    keeper = Keeper(lambda: SqliteStore(folder, new_id), reactor, deadlines, time.time)
     lives = config.queue
     schedule = Schedule(lives.first_retry_seconds, lives.longest_retry_seconds, lives.lifetime_seconds)
     bounces = config.bounces
     route = Route(bounces.upstream, bounces.envelope_from, bounces.header_from) if bounces else None
-    reporter = Reporter(config.hostname, route, lives.lifetime_seconds, time.time)
+    reporter = Reporter(config.hostname, route, lives.lifetime_seconds, keeper.epoch)
     owner = f"{config.hostname} {new_id()}"
     runner = QueueRunner(keeper, pools, deadlines, reporter, schedule, reactor, owner=owner, chance=random.random)
     return Keeping(keeper, runner, reporter, Resends(keeper), schedule)

@@ -29,6 +29,7 @@ _FLUSH_SECONDS = 0.1
 _FLUSH_OCTETS = 16_384
 _URGENT = (LogLevel.error, LogLevel.critical)
 _LONGEST = 8192
+_QUICK_FORM = re.compile(r"(?:\.\d+f)?")
 # Tab, CR and LF and what else is no text; a traceback's line ends are kept and indented.
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -109,21 +110,24 @@ class TextLog:
 
 
 def _compiled(template: str) -> Callable[[LogEvent], str]:
-    """Return a function that fills `template`; only plain fields, with a format after a colon, are made quick."""
-    pieces = list(string.Formatter().parse(template))
-    if any((name is not None and not name.isidentifier()) or conversion for _, name, _, conversion in pieces):
-        return formatEvent
-    parts = [(literal, name, form or "") for literal, name, form, _ in pieces]
+    """Return a function that fills `template`, quick where its fields are plain or have a number of decimals."""
+    pattern = ""
+    names: list[str] = []
+    for literal, name, form, conversion in string.Formatter().parse(template):
+        pattern += literal.replace("%", "%%")
+        if name is None:
+            continue
+        if conversion or not name.isidentifier() or not _QUICK_FORM.fullmatch(form or ""):
+            return formatEvent
+        pattern += f"%{form}" if form else "%s"
+        names.append(name)
 
     def write(event: LogEvent) -> str:
-        out = []
-        for literal, name, form in parts:
-            out.append(literal)
-            if name is not None:
-                value = event[name]
-                text = format(value, form) if form else value if isinstance(value, str) else str(value)
-                # A field cannot begin a line of its own.
-                out.append(text if text.isprintable() else text.replace("\n", "\\n"))
-        return "".join(out)
+        text = pattern % tuple([event[name] for name in names])
+        if text.isprintable():
+            return text
+        # A field cannot begin a line of its own.
+        fields = [event[name] for name in names]
+        return pattern % tuple([one if isinstance(one, float) else str(one).replace("\n", "\\n") for one in fields])
 
     return write

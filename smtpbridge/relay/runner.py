@@ -187,6 +187,7 @@ class QueueRunner:
 
     def _begin(self, _: Store) -> None:
         self._deadlines.watch(self)
+        self.look()
 
     def _claim(self, names: list[str]) -> None:
         """Claim for one upstream after the other, each as far as its pace has room."""
