@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from smtpbridge.cli import main
 from smtpbridge.commands.audit.examine import in_wire_lines
-from smtpbridge.commands.audit.library import UNKNOWN, library_of, shape_of
+from smtpbridge.commands.audit.mailer import UNKNOWN, mailer_of, shape_of
 from smtpbridge.commands.audit.report import MOST_EXAMPLES, MOST_ROWS, OTHERS, Example, Tally
 from smtpbridge.commands.audit.sources import Stored, Unreadable, messages
 from smtpbridge.commands.audit.usage import Outcome, outcomes
@@ -281,7 +281,7 @@ def test_no_message_of_a_library_is_taken_for_that_of_another(folder: Path) -> N
         "swiftmailer": "Swift", "symfony": "Symfony",
     }  # fmt: skip
     wanted = names[folder.name.split("-")[1]]
-    found = {library_of(header_of(path.read_bytes())) for path in folder.glob("*.eml")} - {UNKNOWN}
+    found = {mailer_of(header_of(path.read_bytes())) for path in folder.glob("*.eml")} - {UNKNOWN}
 
     assert all(name.startswith(wanted) for name in found), found
     # The corpus has made-up ids, by which these two would be known, and says nothing else of itself.
@@ -310,7 +310,7 @@ def test_no_message_of_a_library_is_taken_for_that_of_another(folder: Path) -> N
     ],
 )
 def test_a_library_is_known_by_its_word_or_its_marks(fields: bytes, library: str) -> None:
-    assert library_of(HeaderBlock.parse(fields + b"\r\n")) == library
+    assert mailer_of(HeaderBlock.parse(fields + b"\r\n")) == library
 
 
 @pytest.mark.parametrize(

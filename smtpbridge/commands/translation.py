@@ -30,11 +30,11 @@ from smtpbridge.mail.message import Envelope
 from smtpbridge.mail.trace import Trace, rfc5322_date
 from smtpbridge.mail.words import without_words
 from smtpbridge.relay.ids import message_ids
-from smtpbridge.relay.spool import Content, HeaderTooLong, Spool
-from smtpbridge.relay.unfit import LONG_HEADER, unfit
+from smtpbridge.relay.intake import content_of
+from smtpbridge.relay.spool import Content
 from smtpbridge.settings.values import LineEndings, Listener
 from smtpbridge.smtp import texts
-from smtpbridge.smtp.data import Block, Defects, End, EndFinder, stuff, unstuff
+from smtpbridge.smtp.data import unstuff
 from smtpbridge.smtp.paths import BadPath, read_path
 from smtpbridge.smtp.replies import Reply, reply
 
@@ -166,23 +166,12 @@ def _received(octets: bytes, envelope: Envelope, listener: Listener) -> Content 
     """Return the message as a listener would hold it, or the reply by which it would refuse."""
     if len(envelope.recipients) > listener.max_recipients:
         return texts.TOO_MANY
-    wire = stuff(octets)
-    if len(wire) > listener.max_message_bytes:
-        return texts.TOO_BIG
-    spool, defects = Spool(threshold=len(wire)), Defects()
-    for found in EndFinder().feed(wire + b".\r\n"):
-        match found:
-            case Block():
-                spool.write(found.octets)
-            case End():
-                defects = found.defects
-    refusal = unfit(defects, reject_bare=listener.line_endings is LineEndings.REJECT)
-    if refusal is not None:
-        return refusal
-    try:
-        return spool.seal(defects, listener.max_header_bytes)
-    except HeaderTooLong:
-        return LONG_HEADER
+    return content_of(
+        octets,
+        max_message=listener.max_message_bytes,
+        reject_bare=listener.line_endings is LineEndings.REJECT,
+        max_header=listener.max_header_bytes,
+    )
 
 
 def _trace(hostname: str) -> Trace:

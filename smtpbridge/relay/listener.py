@@ -17,13 +17,12 @@ An exception in one session ends that session with 421 and is logged; the peer
 never sees its text.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import assert_never
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IHandshakeListener,
@@ -39,12 +38,13 @@ from zope.interface import implementer
 from smtpbridge.dialect.policy import UNSAID, Defaults
 from smtpbridge.mail.message import Envelope
 from smtpbridge.mail.trace import Trace, rfc5322_date
+from smtpbridge.relay.admission import STOPPING, Admission
 from smtpbridge.relay.auth import Accounts, allowed, read_user_name
 from smtpbridge.relay.bridge import Bridge, Delivery
 from smtpbridge.relay.deadlines import NEVER, Deadlines
-from smtpbridge.relay.spool import HeaderTooLong, NoSpace, Spool
+from smtpbridge.relay.intake import sealed
+from smtpbridge.relay.spool import Spool
 from smtpbridge.relay.submission import Submission
-from smtpbridge.relay.unfit import LONG_HEADER, unfit
 from smtpbridge.relay.wire import Wire, wire_of
 from smtpbridge.smtp.data import Block, Defects
 from smtpbridge.smtp.events import Close, Event, MessageBegins, MessageDropped, MessageEnds, Terms, UpgradeTls
@@ -52,14 +52,10 @@ from smtpbridge.smtp.replies import Reply, printable, reply
 from smtpbridge.smtp.sasl import LoginAttempt
 from smtpbridge.smtp.server import ServerSession, State
 
-_TOO_MANY_SESSIONS = reply(421, "4.4.5", "Service unavailable, concurrency limit reached")
-_TOO_MANY_FROM_YOU = reply(421, "4.7.0", "Too many sessions from your address")
 _TIMEOUT = reply(421, "4.4.2", "Timeout; closing connection")
 _BROKEN = reply(421, "4.3.0", "Internal error; closing connection")
-_STOPPING = reply(421, "4.3.2", "Service is shutting down")
 # A handshake, or a peer that is to close, takes no longer than this, in seconds.
 _SHORT = 60.0
-_NO_SPACE = reply(452, "4.3.1", "Insufficient system storage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +80,7 @@ class Habits:
     defaults: Defaults = UNSAID
 
 
-class Gate(Factory):
+class Gate(Admission, Factory):
     """The factory of one listener."""
 
     noisy = False
@@ -103,6 +99,7 @@ class Gate(Factory):
         local: bool = False,
     ) -> None:
         """Let senders in; `epoch` is the time of day, `local` says that peers have no address and are trusted."""
+        super().__init__(habits.max_sessions, habits.max_sessions_per_address)
         self.habits = habits
         self.accounts = accounts
         self.bridge = bridge
@@ -110,11 +107,7 @@ class Gate(Factory):
         self.new_id = new_id
         self.epoch = epoch
         self.tls = tls
-        self.sessions: set[Sender] = set()
-        self.stopping = False
         self._local = local
-        self._per_address: Counter[str] = Counter()
-        self._when_empty: list[Deferred[None]] = []
 
     def buildProtocol(self, addr: IAddress | None) -> "Sender":
         """Return the protocol of a new connection."""
@@ -124,54 +117,6 @@ class Gate(Factory):
         """Return the conditions for a peer."""
         trusted = (self._local and not address) or allowed(address, self.habits.allow)
         return replace(self.habits.terms, trusted=True) if trusted else self.habits.terms
-
-    def admit(self, sender: "Sender", address: str) -> Reply | None:
-        """Count a new session in; return the reply that turns it away, if there is one."""
-        if self.stopping:
-            return _STOPPING
-        if len(self.sessions) >= self.habits.max_sessions:
-            return _TOO_MANY_SESSIONS
-        if address and self._per_address[address] >= self.habits.max_sessions_per_address:
-            return _TOO_MANY_FROM_YOU
-        self.sessions.add(sender)
-        self._per_address[address] += 1
-        return None
-
-    def leave(self, sender: "Sender", address: str) -> None:
-        """Count a session out."""
-        if sender in self.sessions:
-            self.sessions.discard(sender)
-            self._per_address[address] -= 1
-            if not self._per_address[address]:
-                del self._per_address[address]
-        if self.stopping and not self.sessions:
-            self._tell_empty()
-
-    def stop(self) -> Deferred[None]:
-        """
-        Turn new sessions away, and end those that are in no transaction (RFC 5321, 3.8), the others after it.
-
-        Fire when the last session is gone.
-        """
-        self.stopping = True
-        empty: Deferred[None] = Deferred()
-        self._when_empty.append(empty)
-        for sender in list(self.sessions):
-            sender.stop()
-        if not self.sessions:
-            self._tell_empty()
-        return empty
-
-    def cut(self) -> None:
-        """End every session, whatever it is about."""
-        for sender in list(self.sessions):
-            sender.cut()
-
-    def _tell_empty(self) -> None:
-        waiting, self._when_empty = self._when_empty, []
-        for empty in waiting:
-            if not empty.called:
-                empty.callback(None)
 
 
 @implementer(IHandshakeListener)
@@ -255,11 +200,11 @@ class Sender(Protocol):
     def stop(self) -> None:
         """The service stops: say so, unless a message is under way; it is asked again when that is over."""
         if not self._session.in_transaction and self._session.state is not State.CLOSED:
-            self._act(self._session.leave(_STOPPING, "shutting down"))
+            self._act(self._session.leave(STOPPING, "shutting down"))
 
     def cut(self) -> None:
         """The service stops and waits no longer."""
-        self._act(self._session.leave(_STOPPING, "shutting down"))
+        self._act(self._session.leave(STOPPING, "shutting down"))
 
     # Acting
 
@@ -384,18 +329,10 @@ class Sender(Protocol):
     def _submit(self, defects: Defects) -> None:
         spool, self._spool = self._spool, None
         assert spool is not None
-        if (refusal := unfit(defects, reject_bare=self._gate.habits.reject_bare)) is not None:
-            spool.discard()
-            self._refuse(refusal)
-            return
-        try:
-            content = spool.seal(defects, self._gate.habits.max_header)
-        except HeaderTooLong:
-            self._refuse(LONG_HEADER)
-            return
-        except NoSpace as error:
-            self._gate.log.error("{error}", error=str(error))
-            self._refuse(_NO_SPACE)
+        habits = self._gate.habits
+        content = sealed(spool, defects, reject_bare=habits.reject_bare, max_header=habits.max_header)
+        if isinstance(content, Reply):
+            self._refuse(content)
             return
         gate = self._gate
         message_id = gate.new_id()

@@ -86,7 +86,7 @@ class _Counts:
             self._file = stored.file
             self.sums["files"] += 1
         self.sums[finding.alignment.value] += 1
-        self._libraries.add(harmless(finding.library), example)
+        self._libraries.add(harmless(finding.mailer), example)
         self._shapes.add(finding.shape or WITHOUT_HEADER, example)
         if not finding.shape:
             self.sums["without_header"] += 1

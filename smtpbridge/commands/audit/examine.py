@@ -12,7 +12,7 @@ What must not be known here: where the message lies, and what was counted before
 from dataclasses import dataclass, field
 from enum import Enum
 
-from smtpbridge.commands.audit.library import library_of, shape_of
+from smtpbridge.commands.audit.mailer import mailer_of, shape_of
 from smtpbridge.commands.audit.usage import Outcome, outcomes
 from smtpbridge.commands.printing import shown
 from smtpbridge.commands.translation import Circumstances, NoSuchAddress, envelope_of
@@ -24,11 +24,10 @@ from smtpbridge.mail.addresses import first_address
 from smtpbridge.mail.headers import HeaderBlock, end_of_header, unfold
 from smtpbridge.mail.message import Envelope
 from smtpbridge.mail.trace import Trace
-from smtpbridge.relay.spool import Content, HeaderTooLong, Spool
-from smtpbridge.relay.unfit import LONG_HEADER, unfit
+from smtpbridge.relay.intake import content_of
+from smtpbridge.relay.spool import Content
 from smtpbridge.settings.values import LineEndings, Listener
 from smtpbridge.smtp import texts
-from smtpbridge.smtp.data import Block, Defects, End, EndFinder, stuff
 from smtpbridge.smtp.paths import BadPath, read_path
 from smtpbridge.smtp.replies import Reply, reply
 
@@ -58,7 +57,7 @@ class Finding:
 
     reply: str
     message_id: str
-    library: str
+    mailer: str
     shape: str
     alignment: Alignment
     sender: str
@@ -107,7 +106,7 @@ def examine(octets: bytes, size: int, around: Circumstances) -> Finding:
     return Finding(
         fate.reply,
         _message_id(header),
-        library_of(header),
+        mailer_of(header),
         shape_of(api) if api else "",
         _alignment(sender, author),
         sender or "",
@@ -154,24 +153,12 @@ def in_wire_lines(octets: bytes) -> bytes:
 
 def _received(octets: bytes, listener: Listener) -> Content | Reply:
     """Return the message as a listener would hold it, or the reply by which it would refuse."""
-    wire = stuff(octets)
-    if len(wire) > listener.max_message_bytes:
-        return texts.TOO_BIG
-    # Line ends that are written anew may double the size; it stays in memory all the same.
-    spool, defects = Spool(threshold=2 * len(wire) + 2), Defects()
-    for found in EndFinder().feed(wire + b".\r\n"):
-        match found:
-            case Block():
-                spool.write(found.octets)
-            case End():
-                defects = found.defects
-    refusal = unfit(defects, reject_bare=listener.line_endings is LineEndings.REJECT)
-    if refusal is not None:
-        return refusal
-    try:
-        return spool.seal(defects, listener.max_header_bytes)
-    except HeaderTooLong:
-        return LONG_HEADER
+    return content_of(
+        octets,
+        max_message=listener.max_message_bytes,
+        reject_bare=listener.line_endings is LineEndings.REJECT,
+        max_header=listener.max_header_bytes,
+    )
 
 
 def _envelope(header: bytes, sender: str) -> Envelope:

@@ -79,7 +79,7 @@ _BOUNDARY = re.compile(
 _FOLD_FIRST = re.compile(rb"[ \t]*\r\n")
 
 
-def library_of(header: HeaderBlock) -> str:
+def mailer_of(header: HeaderBlock) -> str:
     """Return the name of the library, or `UNKNOWN`."""
     for name in (b"x-mailer", b"user-agent"):
         for value in header.values(name):
