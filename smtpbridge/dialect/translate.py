@@ -29,7 +29,7 @@ from dataclasses import replace
 
 from smtpbridge.dialect import infobip, sparkpost
 from smtpbridge.dialect.body import rework
-from smtpbridge.dialect.copies import Sharing, share_out
+from smtpbridge.dialect.copies import Lot, Sharing, share_out
 from smtpbridge.dialect.copy_fields import bcc_field, with_cc
 from smtpbridge.dialect.inline_css import can_inline
 from smtpbridge.dialect.instructions import Instructions, Reading, Refusal, Remark
@@ -74,9 +74,7 @@ def translate(
     """
     if header.count(b"received") > _MOST_HOPS:
         return Refusal(f"More than {_MOST_HOPS} Received fields: the message is in a loop", 554, "5.4.6")
-    reading = sparkpost.read(header.values(_API))
-    if isinstance(reading, Refusal) and b"" in header.names:
-        header, reading = _read_broken(header, reading)
+    header, reading = _read(header)
     if isinstance(reading, Refusal):
         return reading
     wishes = reading.instructions
@@ -96,12 +94,7 @@ def translate(
     frame = _frame(with_cc(header, wishes.cc) if wishes.cc else header, trace, fields.octets)
     unsubscribe = [unsubscribe_fields(template, lot.recipients) if template else b"" for lot in sharing.lots]
     transactions = tuple(
-        Transaction(
-            judgement.account.upstream,
-            Envelope(sender, lot.recipients),
-            frame,
-            bcc_field(lot.bcc) + link if lot.bcc else link,
-        )
+        Transaction(judgement.account.upstream, Envelope(sender, lot.recipients), frame, _own_fields(lot, link))
         for lot, link in zip(sharing.lots, unsubscribe, strict=True)
     )
     warnings = reading.warnings + judgement.warnings + fields.warnings + reworked.warnings
@@ -110,6 +103,19 @@ def translate(
     notes = reading.notes + reworked.notes + _notes(envelope.sender, sender, sharing)
     transactional = policy.transactional if wishes.transactional is None else wishes.transactional
     return Plan(transactions, warnings, notes, reworked.pieces, transactional)
+
+
+def _own_fields(lot: Lot, unsubscribe: bytes) -> bytes:
+    """Return the fields that only this transaction has."""
+    return bcc_field(lot.bcc) + unsubscribe if lot.bcc else unsubscribe
+
+
+def _read(header: HeaderBlock) -> tuple[HeaderBlock, Reading | Refusal]:
+    """Read X-MSYS-API; return the header without such lines as turned out to belong to it."""
+    reading = sparkpost.read(header.values(_API))
+    if isinstance(reading, Refusal) and b"" in header.names:
+        return _read_broken(header, reading)
+    return header, reading
 
 
 def _read_broken(header: HeaderBlock, refusal: Refusal) -> tuple[HeaderBlock, Reading | Refusal]:

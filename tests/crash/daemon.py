@@ -151,6 +151,8 @@ def run(life: Life, tell_port: Connection) -> None:
     service.privilegedStartService()
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    # Twisted's own way would end the process by the signal.
+    reactor.callWhenRunning(signal.signal, signal.SIGTERM, lambda *_: reactor.callFromThread(reactor.stop))
     [port] = service.ports
     tell_port.send(port.getHost().port)
     tell_port.close()

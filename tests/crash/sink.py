@@ -166,6 +166,7 @@ def running(papers: Papers) -> Iterator[Sink]:
             except OSError:
                 return
             accepted.settimeout(PATIENCE)
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threads.append(threading.Thread(target=serve, args=(accepted,), daemon=True))
             threads[-1].start()
 

@@ -29,6 +29,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import BinaryIO
 
+from smtpbridge.store.database import DATABASE
 from smtpbridge.store.sqlite import SqliteStore
 from smtpbridge.store.values import Filter, Kept, State
 from tests.crash import daemon
@@ -37,6 +38,9 @@ from tests.integration.rig import PATIENCE, Papers, eventually
 
 # More than the lease of a parcel, less than anything else that is kept.
 _AHEAD_SECONDS = 200.0
+
+# Starting a process looks after all others too, and two threads that find the same one dead disagree about its status.
+_BOOKKEEPING = threading.RLock()
 
 _CONFIG = """
 hostname = "life{life}.example.com"
@@ -211,20 +215,21 @@ class World:
         )
         life = daemon.Life(config, self._life * _AHEAD_SECONDS, self.log, death)
         here, there = self._context.Pipe(duplex=False)
-        self._process = self._context.Process(target=daemon.run, args=(life, there), daemon=True)
-        self._process.start()
+        with _BOOKKEEPING:
+            self._process = self._context.Process(target=daemon.run, args=(life, there), daemon=True)
+            self._process.start()
         there.close()
         with here:
             try:
                 assert here.poll(PATIENCE), self.log.read_text()
                 self.port = here.recv()
             except EOFError:
-                assert self.is_dead, self.log.read_text()
+                eventually(lambda: self.is_dead, "the death of a daemon that says no port")
 
     @property
     def is_dead(self) -> bool:
-        """Tell whether the daemon has died; of nothing but SIGKILL."""
-        status = None if self._process is None else self._process.exitcode
+        """Tell whether the daemon has died, of nothing but SIGKILL."""
+        status = self._status()
         assert status in (None, -signal.SIGKILL), self.log.read_text()
         return status is not None
 
@@ -233,16 +238,34 @@ class World:
         if self._process is None:
             return
         self._process.kill()
-        self._process.join(PATIENCE)
-        assert self.is_dead
-        self._process.close()
+        self._has_ended(self._process)
+
+    def stop(self) -> bool:
+        """End the daemon in good order; tell whether it lived to its end."""
+        assert self._process is not None
+        self._process.terminate()
+        return self._has_ended(self._process) == 0
+
+    def _has_ended(self, process: ForkServerProcess) -> int:
+        eventually(lambda: self._status() is not None, "the end of the daemon")
+        status = self._status()
+        assert status in (0, -signal.SIGKILL), self.log.read_text()
+        with _BOOKKEEPING:
+            process.close()
         self._process, self.port = None, 0
         self._leased[self._life] = frozenset(
             kept.parcel.message_id for kept in self.kept(Filter(state=State.LEASED))
         )
+        return status
+
+    def _status(self) -> int | None:
+        with _BOOKKEEPING:
+            return None if self._process is None else self._process.exitcode
 
     def kept(self, wanted: Filter = Filter()) -> list[Kept]:  # noqa: B008 a frozen value
-        """Return what lies in the store."""
+        """Return what lies in the store; a store is not made by looking for it."""
+        if not (self._folder / "store" / DATABASE).exists():
+            return []
         store = SqliteStore(self._folder / "store", _no_ids)
         try:
             return list(store.list(wanted))
@@ -258,8 +281,7 @@ class World:
             with connected(self.port) as line:
                 while left and self.book.note(left[0], line.send(left[0])):
                     left.pop(0)
-                if not left:
-                    line.say("QUIT")
+                line.say("QUIT")
         except OSError:
             pass
         return left

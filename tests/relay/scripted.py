@@ -2,26 +2,43 @@
 An SMTP server that does as it is told, faults included.  It shares no code with the relay.
 
 A script leads from a command (`MAIL`, `RCPT`, `DATA`, `.` for the final dot, `BODY` for the first line of the data,
-`EHLO`, `STARTTLS`, `AUTH`, `RSET`, `GREETING`) to what is done instead of the usual.  A value is one of
+`EHLO`, `STARTTLS`, `AUTH`, `RSET`, `GREETING`, `TAKEN` for the answer to a message that is taken all the same) to what
+is done instead of the usual.  A value is one of
 
 - octets: the reply,
 - `CUT`: the connection is cut,
 - `SILENCE`: nothing,
-- a list of these: one for each time, the last one for ever after.
+- `SLOW`: the usual reply, one octet at a time,
+- `FLOOD`: a reply of lines without end,
+- `EARLY`: the usual reply, and in one piece with it that to the command which is due next,
+- a list of these: one for each time (two for a `BODY` that is not usual), the last one for ever after.
+
+`Upstream.unsure` has the recipients whose final dot came in and was not answered clearly: what becomes of their message
+is beyond what a client can know, and only they may get it twice.
 """
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Any
 
 import trustme
-from twisted.internet.interfaces import IAddress
+from twisted.internet import reactor as _reactor
+from twisted.internet.interfaces import IAddress, IPullProducer
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.ssl import CertificateOptions
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from smtpbridge.relay.tls import server_context
 from smtpbridge.secret import Secret
+
+reactor: Any = _reactor
+# Between two octets of a slow reply.
+_PAUSE = 0.03
+_CLEAR = re.compile(rb"[245][0-9][0-9] [ -~]*\r\n")
 
 
 class Deed(Enum):
@@ -30,9 +47,13 @@ class Deed(Enum):
     CUT = auto()
     SILENCE = auto()
     USUAL = auto()
+    SLOW = auto()
+    FLOOD = auto()
+    EARLY = auto()
 
 
 CUT, SILENCE, USUAL = Deed.CUT, Deed.SILENCE, Deed.USUAL
+SLOW, FLOOD, EARLY = Deed.SLOW, Deed.FLOOD, Deed.EARLY
 
 USUAL_REPLIES = {
     "GREETING": b"220 upstream.test ESMTP\r\n",
@@ -47,6 +68,20 @@ USUAL_REPLIES = {
     "RSET": b"250 2.0.0 OK\r\n",
     "QUIT": b"221 2.0.0 Bye\r\n",
     "NOOP": b"250 2.0.0 OK\r\n",
+}
+# What a client asks for next when it has been answered.
+NEXT = {
+    "GREETING": "EHLO",
+    "EHLO": "STARTTLS",
+    "STARTTLS": "EHLO",
+    "AUTH": "MAIL",
+    "MAIL": "RCPT",
+    "RCPT": "DATA",
+    "DATA": ".",
+    "BODY": ".",
+    ".": "RSET",
+    "TAKEN": "RSET",
+    "RSET": "MAIL",
 }
 Step = bytes | Deed
 Script = dict[str, Step | list[Step]]
@@ -73,6 +108,7 @@ class Upstream(Factory):
     taken: list[Taken] = field(default_factory=list)
     connections: list["Line"] = field(default_factory=list)
     times: dict[str, int] = field(default_factory=dict)
+    unsure: list[str] = field(default_factory=list)
 
     def buildProtocol(self, addr: IAddress | None) -> "Line":
         """Return the next connection."""
@@ -110,12 +146,19 @@ class Line(LineOnlyReceiver):
         self.data: list[bytes] | None = None
         self.sender: str | None = None
         self.recipients: list[str] = []
+        # The data of this message were refused before their end, or will never be answered.
+        self.deaf = False
+        # Something was said on this connection that is no answer to a command.
+        self.babbled = False
+        self._slowly = b""
+        self._when_said: list[Callable[[], None]] = []
 
     def connectionMade(self) -> None:
         self.do("GREETING")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.connected = 0
+        self._slowly = b""
 
     def lineReceived(self, line: bytes) -> None:
         if self.data is not None:
@@ -131,7 +174,7 @@ class Line(LineOnlyReceiver):
         if not self.do(word, argument):
             return
         if word == "STARTTLS":
-            self.transport.startTLS(self.upstream.tls)  # type: ignore[union-attr]
+            self._once_said(lambda: self.transport.startTLS(self.upstream.tls))  # type: ignore[union-attr]
         elif word == "MAIL":
             self.sender, self.recipients = argument, []
         elif word == "RCPT":
@@ -144,32 +187,107 @@ class Line(LineOnlyReceiver):
     def data_line(self, line: bytes) -> None:
         assert self.data is not None
         if not self.data and self.upstream.next_step("BODY") is not USUAL:
-            self.act(self.upstream.next_step("BODY"))
+            step = self.upstream.next_step("BODY")
+            self.deaf = not self.act(step, "BODY") and not self.babbled
         if line != b".":
             self.data.append(line.removeprefix(b".") if line.startswith(b".") else line)
             return
         data, self.data = b"".join(line + b"\r\n" for line in self.data), None
+        self.end_of_data(data)
+
+    def end_of_data(self, data: bytes) -> None:
+        """Answer the final dot, and note what a client can know of it."""
+        if self.deaf:
+            self.deaf = False
+            return
+        taken, step = self.upstream.next_step("TAKEN"), self.upstream.next_step(".")
+        is_clear = step in (USUAL, EARLY) or (isinstance(step, bytes) and _CLEAR.fullmatch(step) is not None)
+        if self.babbled or taken is not USUAL or not is_clear:
+            self.upstream.unsure += self.recipients
+        well = self.act(step, ".") if taken is USUAL else True
+        if taken is not USUAL:
+            self.act(taken, "TAKEN")
         # An empty message for nobody is how a client gets out of DATA (RFC 2920, 3.1).
-        if self.do(".") and self.recipients:
+        if well and self.recipients:
             self.upstream.taken.append(Taken(self.sender, self.recipients, data, self.number))
 
     def do(self, word: str, argument: str = "") -> bool:
         """Answer; tell whether the command was carried out."""
-        step = self.upstream.next_step(word, argument)
-        usual = USUAL_REPLIES.get(word, b"500 5.5.2 what?\r\n")
-        return self.act(usual if step is USUAL else step)
+        return self.act(self.upstream.next_step(word, argument), word)
 
-    def act(self, step: Step) -> bool:
-        if step is CUT:
-            self.transport.abortConnection()  # type: ignore[union-attr]
-            return False
-        if step is SILENCE:
-            return False
-        assert isinstance(step, bytes)
-        self.transport.write(step)  # type: ignore[union-attr]
+    def act(self, step: Step, word: str = "") -> bool:
+        """Take one step of the script; tell whether it says yes."""
+        usual = USUAL_REPLIES.get("." if word in ("TAKEN", "BODY") else word, b"500 5.5.2 what?\r\n")
+        match step:
+            case Deed.CUT:
+                self.transport.abortConnection()  # type: ignore[union-attr]
+                return False
+            case Deed.SILENCE:
+                return False
+            case Deed.FLOOD:
+                self.babbled = True
+                self.transport.registerProducer(Flood(self), False)  # type: ignore[union-attr]
+                return False
+            case Deed.EARLY:
+                self.babbled = True
+                self.say(usual if word == "BODY" else usual + USUAL_REPLIES[NEXT[word]])
+                return True
+            case Deed.SLOW:
+                self._say_slowly(usual)
+                return True
+            case Deed.USUAL:
+                self.say(usual)
+                return usual[:1] in b"23"
+        self.babbled = self.babbled or re.match(rb"[2345][0-9][0-9][ -]", step) is None or len(step) > 4096
+        self.say(step)
         if step.startswith(b"421"):
-            self.transport.loseConnection()  # type: ignore[union-attr]
+            self._once_said(self.transport.loseConnection)  # type: ignore[union-attr]
         return step[:1] in b"23"
+
+    def say(self, octets: bytes) -> None:
+        """Write, behind what is being said slowly."""
+        if self._slowly:
+            self._slowly += octets
+        else:
+            self.transport.write(octets)  # type: ignore[union-attr]
+
+    def _say_slowly(self, octets: bytes) -> None:
+        idle, self._slowly = not self._slowly, self._slowly + octets
+        if idle:
+            self._next_octet()
+
+    def _next_octet(self) -> None:
+        if not self._slowly:
+            return  # the connection was lost
+        self.transport.write(self._slowly[:1])  # type: ignore[union-attr]
+        self._slowly = self._slowly[1:]
+        if self._slowly:
+            reactor.callLater(_PAUSE, self._next_octet)
+        else:
+            waiting, self._when_said = self._when_said, []
+            for call in waiting:
+                call()
+
+    def _once_said(self, call: Callable[[], None]) -> None:
+        if self._slowly:
+            self._when_said.append(call)
+        else:
+            call()
+
+
+@implementer(IPullProducer)
+class Flood:
+    """Lines of one reply for as long as somebody takes them."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def resumeProducing(self) -> None:
+        """Write some more of them."""
+        self._line.transport.write(b"250-and so on\r\n" * 50)  # type: ignore[union-attr]
+
+    def stopProducing(self) -> None:
+        """The connection is gone."""
 
 
 def server_tls(ca: trustme.CA, *names: str) -> CertificateOptions:

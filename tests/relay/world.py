@@ -182,9 +182,9 @@ class RelayCase(TestCase):
         self.service = service
         return service
 
-    async def caller(self, *, hello: bool = True) -> Caller:
-        """Connect to the relay."""
-        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", number_of(self.service.ports[0]))
+    async def caller(self, *, hello: bool = True, service: RelayService | None = None) -> Caller:
+        """Connect to the relay, the last that was started where none is named."""
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", number_of((service or self.service).ports[0]))
         caller: Caller = await connectProtocol(endpoint, Caller())
         self.addCleanup(self._hang_up, caller)
         await caller.reply()
@@ -192,10 +192,10 @@ class RelayCase(TestCase):
             await caller.say("EHLO client.test")
         return caller
 
-    async def eventually(self, condition: Callable[[], bool]) -> None:
+    async def eventually(self, condition: Callable[[], bool], every: float = 0.01) -> None:
         """Wait for something that nobody announces; the case's own timeout bounds it."""
         while not condition():
-            await deferLater(reactor, 0.01)
+            await deferLater(reactor, every)
 
     async def _hang_up(self, caller: Caller) -> None:
         if not caller.closed:
