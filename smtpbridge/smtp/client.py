@@ -273,6 +273,9 @@ class ClientSession:
         elif self._some_recipient():
             self.state = State.BODY
             self._events.append(GoAhead())
+        elif any(one.is_positive for one in self._answers[1 : self._wanted - 1]):
+            # MAIL was refused and a recipient taken: a dot might send somebody an empty message.
+            self._end("the server takes recipients without a sender", answer)
         else:
             # RFC 2920, 3.1: a server may take DATA without a recipient; an empty message ends that.
             self.state = State.LONE_DOT

@@ -360,6 +360,11 @@ def test_every_combination_of_answers_is_reported_and_leaves_both_sides_in_step(
 
     pipelining = hello is FULL
     some = mail is OK and OK in (first, second)
+    if pipelining and mail is not OK and OK in (first, second) and data is GO:
+        # A dot might send that recipient an empty message: the connection is given up without one.
+        assert [type(event) for event in events] == [Concluded, Unusable]
+        assert events[0] == Concluded(Phase.ENVELOPE, mail, (first, second), data, None)
+        return
     asked_rcpt = pipelining or mail is OK
     asked_data = pipelining or some
     assert events == [
