@@ -9,6 +9,10 @@ keeper brings their results back into the reactor and calls back there.  A store
 that cannot be opened, or fails, is a fault that is said once when it begins and
 once when it ends; the keeper tries to open it again by itself, and until then
 every request fails, which its callers must be able to bear.
+
+On a full disk many requests still succeed, because they change nothing.  So a fault
+is over only when something new was kept: a parcel, or the answer to nothing that the
+keeper writes every few seconds to find out.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -25,6 +29,8 @@ from smtpbridge.store.interface import Store, Writer
 from smtpbridge.store.values import Body, Parcel
 
 _OPEN_AGAIN_SECONDS = 5.0
+# No message has this digest; what is kept under it has expired when it is written.
+_PROBE = b"is the store in order?"
 Result = TypeVar("Result")
 
 
@@ -52,6 +58,7 @@ class Keeper:
         self._reactor = reactor
         self._deadlines = deadlines
         self._when_open: list[Callable[[Store], None]] = []
+        self._closed = False
 
     def open(self) -> None:
         """Open the store; where that fails it is tried again every few seconds."""
@@ -59,11 +66,7 @@ class Keeper:
             self.store = self._open_store()
         except StoreError as error:
             self._has_fault(error)
-            self.deadline = self._deadlines.now() + _OPEN_AGAIN_SECONDS
-            self._deadlines.watch(self)
             return
-        self.deadline = NEVER
-        self._deadlines.forget(self)
         self._is_well()
         waiting, self._when_open = self._when_open, []
         for call in waiting:
@@ -77,11 +80,16 @@ class Keeper:
             self._when_open.append(call)
 
     def deadline_passed(self) -> None:
-        """Try to open the store again."""
-        self.open()
+        """Try to open the store again, or to write to it."""
+        self.deadline = NEVER
+        if self.store is None:
+            self.open()
+        else:
+            self.ask(lambda writer: writer.remember(_PROBE, "", self.epoch()), lambda _: None, proves_order=True)
 
     def close(self) -> None:
         """Finish what was asked, and close."""
+        self._closed = True
         self._deadlines.forget(self)
         store, self.store = self.store, None
         if store is not None:
@@ -102,7 +110,7 @@ class Keeper:
                 self._hold(ids[place])
             then(True)
 
-        self.ask(lambda writer: writer.put(parcels, blocks, self.epoch()), kept, lambda: then(False))
+        self.ask(lambda writer: writer.put(parcels, blocks, self.epoch()), kept, lambda: then(False), proves_order=True)
 
     def _hold(self, kept_id: str) -> None:
         self.ask(lambda writer: writer.hold(kept_id), lambda _: None)
@@ -112,8 +120,14 @@ class Keeper:
         question: Callable[[Writer], "Future[Result]"],
         then: Callable[[Result], None],
         otherwise: Callable[[], None] = lambda: None,
+        *,
+        proves_order: bool = False,
     ) -> None:
-        """Ask the store's writer; `then` hears the result in the reactor, `otherwise` that there is none."""
+        """
+        Ask the store's writer; `then` hears the result in the reactor, `otherwise` that there is none.
+
+        `proves_order` is for what cannot succeed on a store that is out of order.
+        """
         if self.store is None:
             otherwise()
             return
@@ -123,12 +137,21 @@ class Keeper:
             self._has_fault(error)
             otherwise()
             return
-        future.add_done_callback(lambda done: self._reactor.callFromThread(self._answered, done, then, otherwise))
+        future.add_done_callback(
+            lambda done: self._reactor.callFromThread(self._answered, done, then, otherwise, proves_order)
+        )
 
-    def _answered(self, done: "Future[Result]", then: Callable[[Result], None], otherwise: Callable[[], None]) -> None:
+    def _answered(
+        self,
+        done: "Future[Result]",
+        then: Callable[[Result], None],
+        otherwise: Callable[[], None],
+        proves_order: bool,
+    ) -> None:
         error = done.exception()
         if error is None:
-            self._is_well()
+            if proves_order:
+                self._is_well()
             then(done.result())
             return
         if not isinstance(error, StoreError):
@@ -140,11 +163,17 @@ class Keeper:
         if not self.fault:
             self.log.error("the store is out of order: {error}", error=str(error))
         self.fault = str(error)
+        if self._closed:
+            return  # what was asked before may still be answered
+        self.deadline = self._deadlines.now() + _OPEN_AGAIN_SECONDS
+        self._deadlines.watch(self)
 
     def _is_well(self) -> None:
         if self.fault:
             self.log.info("the store is in order again")
+            self._deadlines.forget(self)
         self.fault = ""
+        self.deadline = NEVER
 
 
 def _blocks_of(body: Sendable) -> Iterator[bytes]:

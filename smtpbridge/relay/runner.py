@@ -249,13 +249,18 @@ class QueueRunner:
         """Nothing was tried and nothing can be yet: end the lease."""
         self.log.error("id={id} waits in the queue: {why}", id=kept.parcel.message_id, why=why)
         now = self._keeper.epoch()
-        noted = Noted(now, "", "queue", why)
-        self._keeper.ask(
-            lambda writer: writer.retry(
-                kept.id, self._owner, now + _PUT_OFF_SECONDS, kept.parcel.recipients, noted, kept.parcel.certain
-            ),
-            lambda _: None,
-        )
+        at = now + min(_PUT_OFF_SECONDS, self._schedule.pause(kept.attempts + 1, self._chance()))
+        parcel, noted = kept.parcel, Noted(now, "", "queue", why)
+
+        def tell() -> None:
+            self._keeper.ask(
+                lambda writer: writer.retry(kept.id, self._owner, at, parcel.recipients, noted, parcel.certain),
+                lambda _: None,
+                # Untold, it would stay leased: a lease is renewed for as long as there is work.
+                lambda: self._untold.append(tell),
+            )
+
+        tell()
 
     def _send(self, kept: Kept, reader: BodyReader | None) -> None:
         if reader is None:

@@ -94,7 +94,7 @@ class RelayService(Service):
 
     async def _stop(self) -> None:
         ports, self.ports = self.ports, []
-        await DeferredList([maybeDeferred(port.stopListening) for port in ports])
+        await DeferredList([maybeDeferred(port.stopListening) for port in ports], consumeErrors=True)
         self.log.info("stopping: {count} messages under way", count=self._bridge.under_way)
         quiet: Deferred[None] = Deferred()
         self._bridge.when_idle(lambda: None if quiet.called else quiet.callback(None))

@@ -129,11 +129,16 @@ class UpstreamConnection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Octets from the server."""
+        heard = self.session.heard
         self._act(self.session.receive(data))
+        if self.session.heard != heard:
+            self._wait_for_the_next()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It is over, whoever ended it."""
         self._deadlines.forget(self)
+        # The transport has let go of its producer by itself, and cannot be asked to any more.
+        self._body_due = NEVER
         # In the middle of setting up, what TLS said is the cause that an operator needs.
         why = reason.getErrorMessage() if reason.value is not None else "closed"
         concluded = self.session.lost()
@@ -202,6 +207,9 @@ class UpstreamConnection(Protocol):
                 case Unusable():
                     self._give_up(event.why, event.answer)
         self._flush()
+
+    def _wait_for_the_next(self) -> None:
+        """A whole reply has come: the time of the next begins.  An octet at a time must not hold a connection."""
         if self.session.state is State.ENVELOPE:
             self._wait(self._patience.data if self.session.awaits_data else self._patience.command)
         elif self.session.state in _SETTING_UP:

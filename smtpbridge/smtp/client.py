@@ -69,6 +69,8 @@ class ClientSession:
         self._wanted = 0
         self._answers: list[Reply] = []
         self._resets = 0
+        # How many replies were read; the skin's deadline starts anew with each, and not with each octet.
+        self.heard = 0
 
     def data_to_send(self) -> bytes:
         """Return what is to be written now, and forget it."""
@@ -81,9 +83,14 @@ class ClientSession:
         if self.state is State.CLOSED:
             return []
         self._replies.feed(octets)
+        asked = len(self._out)
         try:
             while (answer := self._next()) is not None:
-                self._take(answer)
+                if len(self._out) > asked and answer.code != 421:
+                    # It came before the command that it would answer was written: the two sides are not in step.
+                    self._end("the server answered before it was asked", answer)
+                else:
+                    self._take(answer)
             if self.state in _SILENT and len(self._replies):
                 self._end("the server spoke out of turn", None)
         except BadReply as error:
@@ -150,6 +157,7 @@ class ClientSession:
         return None if self.state is State.CLOSED else self._replies.next()
 
     def _take(self, answer: Reply) -> None:
+        self.heard += 1
         step = _STEPS.get(self.state)
         if step is None:
             self._end("the server spoke out of turn", answer)

@@ -31,9 +31,11 @@ _KEPT = """
         interruptions, history, body.size
     FROM parcel JOIN header ON header.parcel = parcel.row JOIN body ON body.row = parcel.body
 """
+# All four columns of the index, the last one infinite: with three, SQLite begins inside the lane and walks through it.
 _NEXT_LANE = """
     SELECT priority, upstream, source FROM parcel
-    WHERE held = 0 AND (priority, upstream, source) > (?, ?, ?) ORDER BY priority, upstream, source LIMIT 1
+    WHERE held = 0 AND (priority, upstream, source, next_attempt) > (?, ?, ?, 9e999)
+    ORDER BY priority, upstream, source, next_attempt LIMIT 1
 """
 _DUE = """
     SELECT row FROM parcel

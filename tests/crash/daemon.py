@@ -28,6 +28,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.main import installReactor
 from twisted.internet.pollreactor import PollReactor
@@ -68,9 +69,9 @@ class Life:
 class _Told(ProtocolWrapper):
     """A connection that reports."""
 
-    def __init__(self, factory: "_Telling", protocol: Any) -> None:
+    def __init__(self, factory: Any, protocol: Any) -> None:
         super().__init__(factory, protocol)
-        self._tell = factory.tell
+        self._tell: Steps = factory.tell
 
     def makeConnection(self, transport: Any) -> None:
         self._tell("connected")
@@ -113,7 +114,7 @@ class _Reactor(PollReactor):
     def listenTCP(self, port: int, factory: Factory, backlog: int = 50, interface: str = "") -> Any:
         return super().listenTCP(port, _Telling(factory, "sender", self.steps), backlog, interface)
 
-    def connectTCP(self, host: str, port: int, factory: Factory, *args: Any, **named: Any) -> Any:
+    def connectTCP(self, host: str, port: int, factory: Any, *args: Any, **named: Any) -> Any:
         self.steps("upstream-dial")
         return super().connectTCP(host, port, _Telling(factory, "upstream", self.steps), *args, **named)
 
@@ -145,15 +146,15 @@ def run(life: Life, tell_port: Connection) -> None:
     installReactor(reactor)
     globalLogBeginner.beginLoggingTo([TextLog(descriptor)], redirectStandardIO=False)
     reactor.steps = steps = _steps(life.death)
-    service = relay_service(
-        load(str(life.config), {}), reactor, epoch=lambda: time.time() + life.ahead, steps=steps
-    )
+    service = relay_service(load(str(life.config), {}), reactor, epoch=lambda: time.time() + life.ahead, steps=steps)
     service.privilegedStartService()
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     # Twisted's own way would end the process by the signal.
     reactor.callWhenRunning(signal.signal, signal.SIGTERM, lambda *_: reactor.callFromThread(reactor.stop))
-    [port] = service.ports
-    tell_port.send(port.getHost().port)
+    [bound] = service.ports
+    address = bound.getHost()
+    assert isinstance(address, IPv4Address)
+    tell_port.send(address.port)
     tell_port.close()
     reactor.run()

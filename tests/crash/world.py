@@ -15,7 +15,9 @@ nobody knows whether the provider has them.  The `faults` are then
   answered 250, and those whose answer it did not hear.
 """
 
+import json
 import multiprocessing
+import shutil
 import signal
 import socket
 import threading
@@ -100,7 +102,7 @@ class Message:
     @property
     def data(self) -> bytes:
         """Return header and body in wire form, with the final dot."""
-        api = '{"bcc": [%s]}' % ", ".join(f'"{address}"' for address in self.blind)
+        api = json.dumps({"bcc": self.blind})
         head = f"From: shop@example.com\r\nTo: x@example.net\r\nX-MSYS-API: {api}\r\nSubject: {self.name}\r\n\r\n"
         return head.encode() + b"0123456789abcdef\r\n" * (self.size // 18 + 1) + b".\r\n"
 
@@ -187,7 +189,9 @@ class World:
         self.book = Book()
         # 0, where nobody listens, while the daemon is dead.
         self.port = 0
+        self.is_up = threading.Event()
         self.log = folder / "daemon.log"
+        self.store = folder / "store"
         self._folder = folder
         self._papers = papers
         self._mode = mode
@@ -210,7 +214,7 @@ class World:
                 port=self.sink.port,
                 authority=self._papers.authority,
                 password=self._papers.provider_secret,
-                store=self._folder / "store",
+                store=self.store,
             )
         )
         life = daemon.Life(config, self._life * _AHEAD_SECONDS, self.log, death)
@@ -223,8 +227,16 @@ class World:
             try:
                 assert here.poll(PATIENCE), self.log.read_text()
                 self.port = here.recv()
+                self.is_up.set()
             except EOFError:
                 eventually(lambda: self.is_dead, "the death of a daemon that says no port")
+
+    @property
+    def pid(self) -> int:
+        """Return the id of the daemon's process."""
+        assert self._process is not None
+        assert self._process.pid is not None
+        return self._process.pid
 
     @property
     def is_dead(self) -> bool:
@@ -237,12 +249,14 @@ class World:
         """Kill the daemon unless it is dead, and look what it had leased."""
         if self._process is None:
             return
+        self.is_up.clear()
         self._process.kill()
         self._has_ended(self._process)
 
     def stop(self) -> bool:
         """End the daemon in good order; tell whether it lived to its end."""
         assert self._process is not None
+        self.is_up.clear()
         self._process.terminate()
         return self._has_ended(self._process) == 0
 
@@ -253,24 +267,26 @@ class World:
         with _BOOKKEEPING:
             process.close()
         self._process, self.port = None, 0
-        self._leased[self._life] = frozenset(
-            kept.parcel.message_id for kept in self.kept(Filter(state=State.LEASED))
-        )
+        self._leased[self._life] = self._leased_now()
         return status
+
+    def _leased_now(self) -> frozenset[str]:
+        """Look in a copy of the store: whatever has to be mended in it is for the next daemon to mend."""
+        if not (self.store).exists():
+            return frozenset()
+        copy = shutil.copytree(self.store, self._folder / "copy")
+        try:
+            return frozenset(kept.parcel.message_id for kept in _kept(copy, Filter(state=State.LEASED)))
+        finally:
+            shutil.rmtree(copy)
 
     def _status(self) -> int | None:
         with _BOOKKEEPING:
             return None if self._process is None else self._process.exitcode
 
-    def kept(self, wanted: Filter = Filter()) -> list[Kept]:  # noqa: B008 a frozen value
-        """Return what lies in the store; a store is not made by looking for it."""
-        if not (self._folder / "store" / DATABASE).exists():
-            return []
-        store = SqliteStore(self._folder / "store", _no_ids)
-        try:
-            return list(store.list(wanted))
-        finally:
-            store.close()
+    def kept(self) -> list[Kept]:
+        """Return what lies in the store."""
+        return _kept(self.store, Filter())
 
     # The senders
 
@@ -299,9 +315,18 @@ class World:
         """Compare what senders were told with what arrived."""
         return [*self._missing(), *self._twice_under_one_id(), *self._under_too_many_ids()]
 
-    def duplicates(self) -> int:
-        """Count the arrivals beyond the first of each message at each recipient."""
-        return sum(count - 1 for count in Counter((one.name, one.recipient) for one in self.sink.arrivals).values())
+    def has_happened(self) -> int:
+        """Count what senders were told and what arrived."""
+        return len(self.book.accepted) + len(self.sink.arrivals)
+
+    def duplicates(self) -> Counter[str]:
+        """Count the arrivals beyond the first of each message at each recipient, by their reason."""
+        found = Counter[str]()
+        for one, _ in self._pairs():
+            found["of a kill" if one.answered else "the sink cut the connection"] += 1
+        all_of_them = len(self.sink.arrivals) - len({(one.name, one.recipient) for one in self.sink.arrivals})
+        found["its sender heard no answer"] = all_of_them - found.total()
+        return found
 
     def _missing(self) -> Iterator[str]:
         there = {(one.name, one.recipient) for one in self.sink.arrivals}
@@ -312,14 +337,18 @@ class World:
                     yield f"{message.name} for {recipient} was answered 250 and is missing"
 
     def _twice_under_one_id(self) -> Iterator[str]:
+        for one, other in self._pairs():
+            unknown = one.life < other.life and one.bridge_id in self._leased[one.life]
+            if one.answered and not unknown:
+                yield f"{one.name} came to {one.recipient} in life {one.life} and again in {other.life}"
+
+    def _pairs(self) -> Iterator[tuple[Arrival, Arrival]]:
+        """Yield what came twice to a recipient under one id."""
         by_id = defaultdict[tuple[str, str], list[Arrival]](list)
         for one in self.sink.arrivals:
             by_id[one.bridge_id, one.recipient].append(one)
-        for (bridge_id, recipient), arrivals in by_id.items():
-            for one, other in pairwise(sorted(arrivals, key=lambda arrival: arrival.life)):
-                unknown = one.life < other.life and bridge_id in self._leased[one.life]
-                if one.answered and not unknown:
-                    yield f"{one.name} came to {recipient} in life {one.life} and again in {other.life}"
+        for arrivals in by_id.values():
+            yield from pairwise(sorted(arrivals, key=lambda arrival: arrival.life))
 
     def _under_too_many_ids(self) -> Iterator[str]:
         ids = defaultdict[tuple[str, str], set[str]](set)
@@ -348,6 +377,17 @@ def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([daemon.__name__])
     return context
+
+
+def _kept(folder: Path, wanted: Filter) -> list[Kept]:
+    # A store is not made by looking for it.
+    if not (folder / DATABASE).exists():
+        return []
+    store = SqliteStore(folder, _no_ids)
+    try:
+        return list(store.list(wanted))
+    finally:
+        store.close()
 
 
 def _no_ids() -> str:

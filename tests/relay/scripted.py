@@ -7,7 +7,7 @@ is done instead of the usual.  A value is one of
 
 - octets: the reply,
 - `CUT`: the connection is cut,
-- `SILENCE`: nothing,
+- `SILENCE`: nothing; if that was due to a command, no later command is answered either,
 - `SLOW`: the usual reply, one octet at a time,
 - `FLOOD`: a reply of lines without end,
 - `EARLY`: the usual reply, and in one piece with it that to the command which is due next,
@@ -38,7 +38,7 @@ from smtpbridge.secret import Secret
 reactor: Any = _reactor
 # Between two octets of a slow reply.
 _PAUSE = 0.03
-_CLEAR = re.compile(rb"[245][0-9][0-9] [ -~]*\r\n")
+_CLEAR = re.compile(rb"[245][0-9][0-9] [ -~]{,500}\r\n")
 
 
 class Deed(Enum):
@@ -148,8 +148,11 @@ class Line(LineOnlyReceiver):
         self.recipients: list[str] = []
         # The data of this message were refused before their end, or will never be answered.
         self.deaf = False
+        # No command is answered any more: an answer to a later one would pass for that to the one that was left out.
+        self.mute = False
         # Something was said on this connection that is no answer to a command.
         self.babbled = False
+        self._floods = False
         self._slowly = b""
         self._when_said: list[Callable[[], None]] = []
 
@@ -163,6 +166,8 @@ class Line(LineOnlyReceiver):
     def lineReceived(self, line: bytes) -> None:
         if self.data is not None:
             self.data_line(line)
+            return
+        if self.mute:
             return
         text = line.decode("latin-1")
         word = text.split(" ")[0].upper()
@@ -223,10 +228,13 @@ class Line(LineOnlyReceiver):
                 self.transport.abortConnection()  # type: ignore[union-attr]
                 return False
             case Deed.SILENCE:
+                self.mute = self.data is None and word in NEXT and word not in (".", "TAKEN")
                 return False
             case Deed.FLOOD:
-                self.babbled = True
-                self.transport.registerProducer(Flood(self), False)  # type: ignore[union-attr]
+                self.babbled = self.mute = True
+                if not self._floods:
+                    self._floods = True
+                    self.transport.registerProducer(Flood(self), False)  # type: ignore[union-attr]
                 return False
             case Deed.EARLY:
                 self.babbled = True
