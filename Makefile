@@ -33,10 +33,8 @@ format: $(FOR_TEST) ## put the code into shape
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-bench: $(FOR_TEST) ## measure
-	@if [ -e bench/__main__.py ]; then $(BIN)/python -m bench; \
-	elif [ -d bench ]; then $(BIN)/python -m pytest bench --benchmark-only; \
-	else echo 'There is no benchmark yet.'; fi
+bench: $(FOR_TEST) ## measure the parts; the whole: .venv/bin/python -m bench.queue_rate, and -m bench.queue_depth
+	@$(BIN)/python -m pytest bench --benchmark-only
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks _trial_temp*

@@ -74,7 +74,7 @@ def test_claim_and_done(benchmark: BenchmarkFixture, store: SqliteStore) -> None
         waiting = [store.writer.done(kept.id) for kept in store.claim(NOW, CROWD, NOW + 60, "bench")]
         return sum(future.result() for future in waiting)
 
-    assert benchmark.pedantic(serve, setup=fill, rounds=20) == CROWD  # type: ignore[no-untyped-call]  # so it is theirs
+    assert benchmark.pedantic(serve, setup=fill, rounds=20) == CROWD
 
 
 @pytest.mark.parametrize("depth", [1_000, 100_000])
@@ -95,4 +95,4 @@ def test_open_and_claim_the_first(benchmark: BenchmarkFixture, tmp_path: Path, d
         again.close()
         return claimed
 
-    assert benchmark.pedantic(start, rounds=5) == 1  # type: ignore[no-untyped-call]  # so it is theirs
+    assert benchmark.pedantic(start, rounds=5) == 1

@@ -20,7 +20,7 @@ import os
 import socket
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from smtpbridge.errors import SmtpbridgeError
@@ -116,9 +116,20 @@ class _Machine:
         return self._environ.get(name)
 
     def hostname(self) -> str:
-        # The resolver, which may be slow or absent, is asked only where the short name is all there is.
-        name = socket.gethostname()
-        return name if "." in name else socket.getfqdn()
+        return own_name(socket.gethostname(), socket.getfqdn)
+
+
+def own_name(name: str, ask: Callable[[], str]) -> str:
+    """
+    Return what a machine that goes by `name` calls itself; `ask` the resolver for its full name.
+
+    The resolver, which may be slow or absent, is asked only where a short name is all there is.  What it says is not
+    taken where it is the name that every machine has for itself.
+    """
+    if "." in name:
+        return name
+    full = ask()
+    return name if full.partition(".")[0].lower() == "localhost" else full
 
 
 def _read(top: Table, around: Surroundings) -> Config:
@@ -142,11 +153,16 @@ def _read(top: Table, around: Surroundings) -> Config:
 
 def _read_hostname(top: Table, around: Surroundings) -> str:
     name = top.text("hostname", check=checks.host_name)
-    if top.has("hostname"):
-        return name
-    name = around.hostname()
-    if wrong := checks.host_name(name):
-        top.fault("hostname", f'the machine calls itself "{name}", which {wrong}')
+    if not top.has("hostname"):
+        name = around.hostname()
+        if wrong := checks.host_name(name):
+            top.fault("hostname", f'the machine calls itself "{name}", which {wrong}')
+    # The colon is that of an IPv6 address.
+    if "." not in name and ":" not in name:
+        around.notes.append(
+            f'hostname: "{name}" is not a full name; Infobip and recipients see it in Received and Message-ID; '
+            'write hostname = "bridge.example.com"'
+        )
     return name
 
 
@@ -156,13 +172,16 @@ def _read_listeners(
     tables = top.tables("listener")
     if not top.has("listener"):
         top.fault("[[listener]]", 'is missing; write one with endpoint = "tcp:2525:interface=127.0.0.1"')
-    listeners: dict[str, Listener] = {}
+    listeners: list[Listener] = []
+    taken: set[str] = set()
     for table in tables:
         listener = read_listener(table, around, credentials=credentials, pools=pools)
-        if listener.endpoint and listener.endpoint in listeners:
+        if listener.endpoint in taken:
             table.fault("endpoint", f'"{listener.endpoint}" is taken by an earlier [[listener]]; write another port')
-        listeners[listener.endpoint] = listener
-    return tuple(listeners.values())
+        if listener.endpoint and not listener.address.any_port:
+            taken.add(listener.endpoint)
+        listeners.append(listener)
+    return tuple(listeners)
 
 
 def _read_upstreams(top: Table, around: Surroundings) -> tuple[Upstream, ...]:

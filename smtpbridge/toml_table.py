@@ -89,9 +89,9 @@ class Table:
         value = self._get(key)
         if value is None:
             return default
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        if not isinstance(value, list):
             return self._wrong(key, value, 'write a list of texts such as ["one", "two"]', default)
-        return tuple(item for item in value if self._passes(key, item, check and check(item)))
+        return tuple(item for item in value if self._is_text(key, item, check))
 
     def flag(self, key: str, default: bool) -> bool:
         """Return true or false."""
@@ -168,6 +168,13 @@ class Table:
     def _get(self, key: str) -> object | None:
         self._known[key] = None
         return self._values.get(key)
+
+    def _is_text(self, key: str, item: object, check: Check | None) -> bool:
+        """Tell whether an item of a list is a text that `check` has nothing against; add a fault where it is not."""
+        if isinstance(item, str):
+            return self._passes(key, item, check and check(item))
+        self.fault(key, f"{quoted(item)}: write text in quotes")
+        return False
 
     def _passes(self, key: str, value: object, wrong: str | None) -> bool:
         if wrong:

@@ -135,6 +135,15 @@ def test_fields_are_counted_with_what_becomes_of_them(tmp_path: Path) -> None:
     assert [Path(one["file"]).name for one in rows["options.skip_suppression"]["examples"]] == ["b.eml"]
 
 
+def test_the_fields_of_json_that_goes_on_in_the_first_column_are_counted(tmp_path: Path) -> None:
+    put(tmp_path, one=message('{\n  "campaign_id": "c",\n  "tags": ["t"]\n}'))
+
+    found = audited(tmp_path)
+
+    assert counts(found["warnings"]) == {"broken-lines": 1}
+    assert {row["name"] for row in found["fields"]} == {"campaign_id", "tags"}
+
+
 def test_metadata_that_does_not_fit_maps_in_part(tmp_path: Path) -> None:
     long = json.dumps({"metadata": {f"k{at}": "x" * 90 for at in range(60)}}).replace(", ", ",\n ")
 

@@ -14,7 +14,7 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpbridge.config import Config, ConfigError, describe, load, load_store, loads
+from smtpbridge.config import Config, ConfigError, describe, load, load_store, loads, own_name
 from smtpbridge.dialect.policy import UNSAID, BccStyle, Defaults, Policy, Priority, Subaccount, Unsupported
 from smtpbridge.mail.addresses import parse_mailbox
 from smtpbridge.secret import Secret, SecretHash
@@ -189,6 +189,42 @@ def test_a_host_name_that_could_not_stand_in_ehlo_is_refused(name: str) -> None:
         loads(f'hostname = "{name}"\n{LISTENER}{UPSTREAM}', base=Path("/"), environ=PASSWORD)
 
 
+@pytest.mark.parametrize("name", ["bridge", "localhost"])
+def test_a_host_name_without_a_domain_is_noted(name: str) -> None:
+    config = loads(f'hostname = "{name}"\n{LISTENER}{UPSTREAM}{BOUNCES}', base=Path("/"), environ=PASSWORD)
+
+    assert [note.partition(" is not a full name")[0] for note in config.notes] == [f'hostname: "{name}"']
+
+
+@pytest.mark.parametrize("name", ["bridge.example", "192.0.2.1", "2001:db8::1"])
+def test_a_full_host_name_is_not_noted(name: str) -> None:
+    assert loads(f'hostname = "{name}"\n{LISTENER}{UPSTREAM}{BOUNCES}', base=Path("/"), environ=PASSWORD).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("full", "name"),
+    [
+        ("mx7.example.com", "mx7.example.com"),
+        ("localhost", "mx7"),
+        ("localhost.localdomain", "mx7"),
+        ("LOCALHOST", "mx7"),
+        ("mx7", "mx7"),
+        ("localhosting.example", "localhosting.example"),
+    ],
+)
+def test_a_machine_with_a_short_name_takes_the_full_one_of_the_resolver_but_is_never_localhost(
+    full: str, name: str
+) -> None:
+    assert own_name("mx7", lambda: full) == name
+
+
+def test_a_machine_with_a_full_name_does_not_ask_the_resolver() -> None:
+    def ask() -> str:
+        raise AssertionError("the resolver was asked")
+
+    assert own_name("mx7.example.com", ask) == "mx7.example.com"
+
+
 # Listeners: who may relay
 
 
@@ -197,7 +233,7 @@ def test_a_host_name_that_could_not_stand_in_ehlo_is_refused(name: str) -> None:
     [
         ("tcp:25:interface=127.0.0.1", EndpointText("tcp", Reach.LOCAL)),
         ("tcp:25:127.9.9.9", EndpointText("tcp", Reach.LOCAL)),
-        ("tcp:0:interface=localhost", EndpointText("tcp", Reach.LOCAL)),
+        ("tcp:0:interface=localhost", EndpointText("tcp", Reach.LOCAL, any_port=True)),
         ("tcp:25", EndpointText("tcp", Reach.ANYBODY)),
         ("tcp:25:interface=0.0.0.0", EndpointText("tcp", Reach.ANYBODY)),
         ("tcp:port=25:interface=192.0.2.1:backlog=100", EndpointText("tcp", Reach.ANYBODY)),
@@ -303,6 +339,13 @@ def test_a_network_that_is_none_is_refused_with_what_would_be_right(network: str
     assert right in fault
 
 
+@pytest.mark.parametrize("endpoint", ["tcp:2525:interface=127.0.0.1", "tcp:2525"])
+def test_every_wrong_network_is_named_at_once_and_nothing_else_is_made_of_it(endpoint: str) -> None:
+    found = faults(listener('allow = ["10.0.0.0/33", "foo", 5]', endpoint))
+
+    assert [fault.split(" ")[3] for fault in found] == ['"10.0.0.0/33"', '"foo"', "5:"]
+
+
 def test_required_auth_needs_a_credential() -> None:
     assert faults(listener('auth = "required"')) == [
         '[[listener]] #1 auth: "required" needs a [[credential]] for the senders to present'
@@ -313,6 +356,13 @@ def test_two_listeners_on_one_endpoint_are_refused() -> None:
     (fault,) = faults(LISTENER + LISTENER + UPSTREAM)
 
     assert fault.startswith("[[listener]] #2 endpoint: ")
+
+
+@pytest.mark.parametrize("endpoint", ["tcp:0:interface=127.0.0.1", "tcp:interface=127.0.0.1:port=00"])
+def test_a_port_that_the_system_chooses_is_never_taken(endpoint: str) -> None:
+    config = parse(f'[[listener]]\nendpoint = "{endpoint}"\n' * 2 + UPSTREAM)
+
+    assert [one.endpoint for one in config.listeners] == [endpoint, endpoint]
 
 
 def test_every_limit_of_a_listener_is_read() -> None:
@@ -686,15 +736,21 @@ def test_the_pace_of_the_queue_is_read_and_what_would_never_try_again_is_refused
     ]
 
 
-def test_bounces_leave_by_the_first_upstream_with_the_null_sender_unless_told_otherwise() -> None:
+def test_bounces_leave_by_the_first_upstream_from_the_address_in_their_from_unless_told_otherwise() -> None:
     text = LISTENER + UPSTREAM + UPSTREAM.replace("main", "other").replace('"europe"', '"us"')
     environ = {**PASSWORD, "SMTPBRIDGE_UPSTREAM_OTHER_PASSWORD": "k3y"}
 
     read = parse(text + BOUNCES, environ=environ).bounces
-    assert read == Bounces("main", "Mail Delivery <mailer-daemon@example.com>", "")
+    assert read == Bounces("main", "Mail Delivery <mailer-daemon@example.com>", "mailer-daemon@example.com")
     more = BOUNCES + 'upstream = "other"\nenvelope_from = "bounces@example.com"\n'
     read = parse(text + more, environ=environ).bounces
     assert read == Bounces("other", "Mail Delivery <mailer-daemon@example.com>", "bounces@example.com")
+
+
+def test_the_null_sender_of_bounces_can_still_be_chosen() -> None:
+    bounces = parse(LISTENER + UPSTREAM + BOUNCES + 'envelope_from = ""\n').bounces
+
+    assert bounces == Bounces("main", "Mail Delivery <mailer-daemon@example.com>", "")
 
 
 @pytest.mark.parametrize(
@@ -714,6 +770,7 @@ def test_the_from_of_bounces_is_one_ascii_line_that_shows_the_name_as_written(wr
     assert bounces.header_from.isprintable()
     assert parse_mailbox(str(make_header(decode_header(bounces.header_from)))) == parse_mailbox(written)
     assert shown is None or bounces.header_from.lower() == shown.lower()
+    assert bounces.envelope_from == parse_mailbox(written).address
 
 
 @pytest.mark.parametrize(
@@ -828,6 +885,20 @@ def test_the_description_holds_what_decides_and_no_secret(tmp_path: Path) -> Non
         assert secret not in repr(parse(text, tmp_path))
 
 
+def described_listener(lines: str, base: Path) -> str:
+    (said,) = [line for line in describe(parse(listener(lines) + CREDENTIAL, base)) if line.startswith("listener")]
+    return said
+
+
+def test_the_description_says_what_networks_may_do_under_each_kind_of_auth(tmp_path: Path) -> None:
+    required = described_listener('auth = "required"\nallow = ["10.0.0.0/8"]', tmp_path)
+    assert "AUTH required, takes AUTH without TLS from 10.0.0.0/8" in required
+    assert "without AUTH" not in required
+    for auth in ("optional", "off"):
+        said = described_listener(f'auth = "{auth}"\nallow = ["10.0.0.0/8"]', tmp_path)
+        assert f"AUTH {auth}, relays for 10.0.0.0/8 without AUTH" in said
+
+
 def test_the_description_tells_how_bounces_leave() -> None:
     said = describe(parse(LISTENER + UPSTREAM + BOUNCES + 'envelope_from = "b@example.com"\n'))
 
@@ -854,7 +925,9 @@ def uncommented(*, examples: bool) -> str:
 def load_example(text: str, folder: Path) -> Config:
     (folder / "infobip.key").write_text("k3y")
     (folder / "infobip.key").chmod(0o600)
-    return loads(text.replace("/etc/smtpbridge/", f"{folder}/"), base=folder, environ={})
+    # A name of its own, so that what is noted does not depend on the machine.
+    text = text.replace("/etc/smtpbridge/", f"{folder}/").replace("# hostname =", "hostname =")
+    return loads(text, base=folder, environ={})
 
 
 def test_the_example_file_is_a_working_configuration(tmp_path: Path) -> None:

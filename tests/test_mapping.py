@@ -267,7 +267,7 @@ BODIES = {
 PROVOKED: dict[str, tuple[bytes, Policy]] = {
     "lenient-json": (b'X-MSYS-API: {"tags":[],}\r\n', Policy()),
     "joined-folds": (b'X-MSYS-API: {"tags":nu\r\n ll}\r\n', Policy()),
-    "broken-lines": (b'X-MSYS-API: {\r\n}\r\n', Policy()),
+    "broken-lines": (b"X-MSYS-API: {\r\n}\r\n", Policy()),
     "split-strings": (b'X-MSYS-API: {"campaign_id":"au\r\n tumn"}\r\n', Policy()),
     "control-in-name": (b'X-MSYS-API: {"cc":[{"email":"a@b.example","name":"\\u0001"}]}\r\n', Policy()),
     "callback-data-truncated": (b'X-MSYS-API: {"metadata":{"a":"0123456789"}}\r\n', Policy(callback_data_limit=9)),

@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 import smtpbridge
+from smtpbridge.settings.upstream import password_credential
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARIES = sysconfig.get_path("purelib")
@@ -191,6 +192,25 @@ def test_the_service_has_a_user_a_state_folder_and_a_restart() -> None:
     assert {"ProtectSystem=strict", "CapabilityBoundingSet=", "PrivateDevices=yes"} <= lines
     # pyOpenSSL cannot make a callback under it: the daemon would start, and every TLS connection would fail.
     assert not any(line.startswith("MemoryDenyWriteExecute") for line in lines)
+
+
+def test_the_service_and_the_example_file_name_the_credential_that_the_daemon_looks_for() -> None:
+    credential = f"LoadCredential={password_credential('main')}:/etc/smtpbridge/infobip.key"
+
+    assert f"#{credential}\n" in (ROOT / "etc/smtpbridge.service").read_text(encoding="utf-8")
+    assert credential in (ROOT / "etc/smtpbridge.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_bench_runs_the_benchmarks_and_names_those_of_the_whole(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+
+    assert "-m pytest bench --benchmark-only" in run("make", "--dry-run", "bench", cwd=tmp_path).stdout
+    (line,) = [line for line in run("make", cwd=ROOT).stdout.splitlines() if line.startswith("make bench ")]
+    modules = re.findall(r"-m bench\.(\w+)", line)
+    assert modules
+    assert all((ROOT / "bench" / f"{module}.py").is_file() for module in modules)
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

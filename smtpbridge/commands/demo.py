@@ -40,7 +40,7 @@ INFOBIP_USER = "App"
 _START_SECONDS = 20.0
 _CONFIGURATION = """\
 # What `smtpbridge demo` runs with.  The secrets and certificates beside it were made for this run.
-hostname = "localhost"
+hostname = "bridge.localhost"
 
 [[listener]]
 endpoint = "tcp:{port}:interface={host}"

@@ -243,16 +243,23 @@ def _too_many_links(links: str) -> Remark:
 
 
 def _no_unsubscribe_link(count: int) -> Remark:
-    text = f"data-msys-unsubscribe was taken off {count} links: clicks on them do not unsubscribe at Infobip"
+    text = f"data-msys-unsubscribe was taken off {_links(count)}: clicks there do not unsubscribe at Infobip"
     return Remark("unsubscribe-link", text)
 
 
 def _notes(marks: Counter[Mark]) -> tuple[Remark, ...]:
     notes: tuple[Remark, ...] = ()
     if count := marks[Mark.UNTRACKED]:
-        notes += (Remark("untracked-link", f"{count} links are not tracked, as data-msys-clicktrack asks"),)
+        are = "is" if count == 1 else "are"
+        notes += (Remark("untracked-link", f"{_links(count)} {are} not tracked, as data-msys-clicktrack asks"),)
     if count := marks[Mark.NAME]:
-        notes += (Remark("link-name", f"data-msys-linkname was taken off {count} links: Infobip does not name links"),)
+        text = f"data-msys-linkname was taken off {_links(count)}: Infobip does not name links"
+        notes += (Remark("link-name", text),)
     if count := marks[Mark.OTHER]:
-        notes += (Remark("link-attribute", f"{count} unknown data-msys- attributes were taken off"),)
+        were = "1 unknown data-msys- attribute was" if count == 1 else f"{count} unknown data-msys- attributes were"
+        notes += (Remark("link-attribute", f"{were} taken off"),)
     return notes
+
+
+def _links(count: int) -> str:
+    return "1 link" if count == 1 else f"{count} links"

@@ -129,8 +129,13 @@ def _field(name: str, text: str) -> bytes:
 
 
 def _left_out(text: CallbackText, limit: int) -> Remark:
+    left_out: list[str] = []
+    if members := text.members_left_out:
+        left_out.append(f"{members} {'member' if members == 1 else 'members'} of metadata")
+    if tags := text.tags_left_out:
+        left_out.append("1 tag" if tags == 1 else f"{tags} tags")
     return Remark(
         "callback-data-truncated",
-        f"X-IB-Callback-Data does not hold {text.members_left_out} members of metadata and {text.tags_left_out} tags: "
-        f"its limit is {limit} octets, and a line takes no string of more than 995",
+        f"X-IB-Callback-Data has no room for {' and '.join(left_out)}: it takes {limit} octets in all, "
+        "and no string of more than 995 octets",
     )

@@ -52,7 +52,8 @@ def _mailboxes(entries: list[Json], field: str, warnings: list[Remark]) -> tuple
         changed += name != found.name
         mailboxes.append(Mailbox(found.address, name.strip(" ")))
     if changed:
-        text = f"X-MSYS-API '{field}': control characters in {changed} display name(s) became spaces"
+        names = "1 display name" if changed == 1 else f"{changed} display names"
+        text = f"X-MSYS-API '{field}': control characters in {names} became spaces"
         warnings.append(Remark("control-in-name", text))
     return tuple(mailboxes)
 

@@ -74,7 +74,7 @@ def translate(
     """
     if header.count(b"received") > _MOST_HOPS:
         return Refusal(f"More than {_MOST_HOPS} Received fields: the message is in a loop", 554, "5.4.6")
-    header, reading = _read(header)
+    header, reading = read_wishes(header)
     if isinstance(reading, Refusal):
         return reading
     wishes = reading.instructions
@@ -110,7 +110,7 @@ def _own_fields(lot: Lot, unsubscribe: bytes) -> bytes:
     return bcc_field(lot.bcc) + unsubscribe if lot.bcc else unsubscribe
 
 
-def _read(header: HeaderBlock) -> tuple[HeaderBlock, Reading | Refusal]:
+def read_wishes(header: HeaderBlock) -> tuple[HeaderBlock, Reading | Refusal]:
     """Read X-MSYS-API; return the header without such lines as turned out to belong to it."""
     reading = sparkpost.read(header.values(_API))
     if isinstance(reading, Refusal) and b"" in header.names:
@@ -174,7 +174,8 @@ def _notes(given: str, sent: str, sharing: Sharing) -> tuple[Remark, ...]:
     notes: tuple[Remark, ...] = ()
     if sent != given:
         notes += (Remark("envelope-sender", f"MAIL FROM:<{sent}> is sent in place of <{given}>"),)
-    if sharing.sinks:
-        shown = ", ".join(sharing.sinks[:3]) + ("" if len(sharing.sinks) <= 3 else ", ...")
-        notes += (Remark("sink", f"{len(sharing.sinks)} recipients are sinks and go nowhere: {shown}"),)
+    if count := len(sharing.sinks):
+        shown = ", ".join(sharing.sinks[:3]) + ("" if count <= 3 else ", ...")
+        are = "1 recipient is a sink and goes" if count == 1 else f"{count} recipients are sinks and go"
+        notes += (Remark("sink", f"{are} nowhere: {shown}"),)
     return notes

@@ -53,6 +53,10 @@ _ATOMS = re.compile(rf"{_ATOM}(?: {_ATOM})*")
 _PRINTABLE = re.compile(r"[ -~]+")
 _TO_ESCAPE = re.compile(r'(["\\])')
 
+_SEVERAL = "more than one address where one is wanted"
+# An address up to a comma, a semicolon (as some mail programs write lists) or a blank.
+_ANOTHER = re.compile(r"[^@]*@[^@,; ]+[,; ]")
+
 # One member of an address list, up to the comma, or the colon or semicolon of a group (RFC 5322, 3.4).
 _MEMBER = re.compile(
     rf'((?:[^"<\[,;:\\]++|{_QUOTED}|<(?:[^<>"]++|{_QUOTED})*+>|\[[^\[\]]*+\]|\\.|[<\[\\])*+)[,;:]?', re.DOTALL
@@ -97,15 +101,15 @@ def parse_address(text: str) -> str:
 
     The local part stays as it is, and so does the case of both.  A domain outside ASCII becomes its xn-- form.
     """
-    if len(text) > _LOCAL_MOST + 1 + _DOMAIN_MOST:
-        raise BadAddress("too long")
     local, at, domain = text.rpartition("@")
+    if len(text) > _LOCAL_MOST + 1 + _DOMAIN_MOST:
+        raise BadAddress(_SEVERAL if _holds_another(local) else "too long")
     if not at:
         raise BadAddress("no @ in it")
     if not local.isascii():
         raise NonAsciiLocalPart("local part outside ASCII")
     if not _LOCAL.fullmatch(local):
-        raise BadAddress("wrong local part")
+        raise BadAddress(_SEVERAL if _holds_another(local) else "wrong local part")
     if len(local) > _LOCAL_MOST:
         raise BadAddress("local part over 64 octets")
     if not domain.isascii():
@@ -164,6 +168,11 @@ def domain_of(address: str) -> str:
 def key(address: str) -> str:
     """Return what is equal for two spellings of one address: they differ in case only."""
     return address.lower()
+
+
+def _holds_another(local: str) -> bool:
+    """Tell whether what should be a local part is an address with the beginning of a further one behind it."""
+    return _ANOTHER.match(local) is not None
 
 
 def _to_ascii(domain: str) -> str:

@@ -167,6 +167,8 @@ class Delivery:
         self._launching = False
         self._hosts: list[str] = []
         self._watched: bytes | None = None
+        self.ended = False
+        bridge.deadlines.watch(self)
 
     def was_sent_before(self, answer: Reply) -> None:
         """The sender asks again about a message that has its verdict: give it, and send nothing."""
@@ -198,11 +200,14 @@ class Delivery:
         if not self._prepare(plan):
             return
         self._outcomes = [None] * len(plan.transactions)
-        self._bridge.deadlines.watch(self)
         self._launch(0)
 
     def _prepare(self, plan: Plan) -> bool:
         """Tell whether there is anything to send."""
+        if self._stopped:
+            # The sender was told to ask again while the memory of what was sent before was looked through.
+            self.end(_TOO_LATE)
+            return False
         self._plan, self._transactions = plan, plan.transactions
         if not plan.transactions:
             self.end(_SUNK)
@@ -218,13 +223,17 @@ class Delivery:
         self._stopped = True
         for attempt in list(self._attempts.values()):
             attempt.drop(_TOO_LATE)
-        if self._attempts:
-            # What is left is behind its final dot.  The sender hears that it must ask again; the end will be logged.
+        if self._answer is not None:
+            # What is left is behind its final dot, or is being stored, or waits for its twin.  The sender hears that it
+            # must ask again; the end will be logged.
             self.orphan()
             self._say(_TOO_LATE)
 
     def end(self, answer: Reply) -> None:
         """Answer the sender and be done."""
+        if self.ended:
+            return
+        self.ended = True
         self._bridge.deadlines.forget(self)
         if self._watched is not None and self._bridge.keeping is not None:
             self._bridge.keeping.resends.settled(self._watched, self.message, answer)
@@ -240,17 +249,33 @@ class Delivery:
             try:
                 self._over(place, outcome, host)
             except Exception:
-                self._bridge.log.failure("id={id} internal error", id=self.message.id)
-                self._stopped = True
-                self.end(_BROKEN)
+                self._break_off()
 
         attempt = Attempt(pool, transaction, self._outgoing, over)
         self._attempts[place] = attempt
         attempt.start(bounded=place == 0)
 
+    def _break_off(self) -> None:
+        """A defect of ours: whatever can still be taken back is."""
+        self._bridge.log.failure("id={id} internal error", id=self.message.id)
+        self._stopped = self._launching = True
+        for attempt in list(self._attempts.values()):
+            attempt.drop(_BROKEN)
+        self.end(_BROKEN)
+
     def _over(self, place: int, outcome: Outcome, host: str) -> None:
         del self._attempts[place]
         self._outcomes[place] = outcome
+        if place:
+            self._bridge.log.info(
+                "id={id} copy={place} of {count} to={to} via={host} answer={answer}",
+                id=self.message.id,
+                place=place,
+                count=len(self._transactions) - 1,
+                to=_listed(list(self._transactions[place].envelope.recipients[:3])),
+                host=host or "-",
+                answer=outcome.answer,
+            )
         if host and host not in self._hosts:
             self._hosts.append(host)
         if place == 0 and not outcome.taken:

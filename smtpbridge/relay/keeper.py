@@ -15,7 +15,7 @@ is over only when something new was kept: a parcel, or the answer to nothing tha
 keeper writes every few seconds to find out.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Protocol as Contract
 from typing import TypeVar
@@ -95,25 +95,15 @@ class Keeper:
         if store is not None:
             store.close()
 
-    def put(
-        self, parcels: Sequence[Parcel], body: Sendable, then: Callable[[bool], None], *, held: Collection[int] = ()
-    ) -> None:
-        """
-        Keep parcels over one body; `then` hears whether they are durable.  The body must stay open until then.
-
-        Those at the places in `held` are put on hold; they are not due in between either, so a crash there is no harm.
-        """
+    def put(self, parcels: Sequence[Parcel], body: Sendable, then: Callable[[bool], None]) -> None:
+        """Keep parcels over one body; `then` hears whether they are durable.  The body must stay open until then."""
         blocks = Body(body.body_size, _blocks_of(body))
-
-        def kept(ids: tuple[str, ...]) -> None:
-            for place in held:
-                self._hold(ids[place])
-            then(True)
-
-        self.ask(lambda writer: writer.put(parcels, blocks, self.epoch()), kept, lambda: then(False), proves_order=True)
-
-    def _hold(self, kept_id: str) -> None:
-        self.ask(lambda writer: writer.hold(kept_id), lambda _: None)
+        self.ask(
+            lambda writer: writer.put(parcels, blocks, self.epoch()),
+            lambda _: then(True),
+            lambda: then(False),
+            proves_order=True,
+        )
 
     def ask(
         self,

@@ -49,17 +49,15 @@ class Keeping:
             not_before=now,
         )
 
-    def keep(
-        self, parcels: Sequence[Parcel], body: Sendable, then: Callable[[bool], None], held: Sequence[int] = ()
-    ) -> None:
-        """Store parcels, those at the places in `held` on hold; `then` hears whether they are durable."""
+    def keep(self, parcels: Sequence[Parcel], body: Sendable, then: Callable[[bool], None]) -> None:
+        """Store parcels; `then` hears whether they are durable."""
 
         def kept(well: bool) -> None:
             then(well)
             if well:
                 self.runner.look()
 
-        self.keeper.put(parcels, body, kept, held=held)
+        self.keeper.put(parcels, body, kept)
 
     def keep_leftovers(
         self,
@@ -70,29 +68,22 @@ class Keeping:
         then: Callable[[bool], None],
     ) -> None:
         """
-        Store what a message left over; `then` hears whether all of it is durable.
+        Store what a message left over, in one commit; `then` hears whether that is durable.
 
-        Parcels come first, reports after them: a report without its parcel would tell of a loss that the sender's
-        own retry may still prevent.
+        Who was refused for good is stored as well: the runner tries once more and then reports, and a crash in
+        between forgets nobody.
         """
         if self.keeper.store is None:
             # Even where a line in the log would be the whole report: without a store nothing is taken over.
             then(False)
             return
-        kept_ones = [leftover for leftover in leftovers if leftover.fate is not Fate.REPORT]
-        parcels = [self._leftover(message, plan, leftover) for leftover in kept_ones]
-        held = [place for place, leftover in enumerate(kept_ones) if leftover.fate is Fate.HOLD]
 
         def kept(well: bool) -> None:
+            then(well)
             if well:
-                self._report(message, plan, [one for one in leftovers if one.fate is not Fate.RETRY], then)
-            else:
-                then(False)
+                self._report_unknown(message, plan, leftovers)
 
-        if parcels:
-            self.keep(parcels, body, kept, held)
-        else:
-            kept(True)
+        self.keep([self._leftover(message, plan, leftover) for leftover in leftovers], body, kept)
 
     def _leftover(self, message: Submission, plan: Plan, leftover: Leftover) -> Parcel:
         recipients = tuple(one.address for one in leftover.recipients)
@@ -100,25 +91,21 @@ class Keeping:
         said = str(leftover.recipients[0].answer)
         if leftover.fate is Fate.HOLD:
             # Held: only an operator sends it again, knowing that it may be a second time.
-            return replace(parcel, certain=False, last_reply=said, not_before=parcel.expires_at)
+            return replace(parcel, certain=False, last_reply=said, held=True)
+        if leftover.fate is Fate.REPORT:
+            return replace(parcel, last_reply=said)
         return replace(parcel, last_reply=said, not_before=parcel.not_before + self.schedule.first)
 
-    def _report(
-        self, message: Submission, plan: Plan, leftovers: Sequence[Leftover], then: Callable[[bool], None]
-    ) -> None:
-        """Store one report after the other."""
-        if not leftovers:
-            then(True)
+    def _report_unknown(self, message: Submission, plan: Plan, leftovers: Sequence[Leftover]) -> None:
+        """Tell at once of those of whom nobody knows: their parcels lie until an operator decides."""
+        held = [leftover for leftover in leftovers if leftover.fate is Fate.HOLD]
+        recipients = tuple(one for leftover in held for one in leftover.recipients)
+        if not recipients:
             return
-        leftover, *others = leftovers
         about = self.parcel_of(
-            message, plan, plan.transactions[leftover.place], tuple(one.address for one in leftover.recipients)
+            message, plan, plan.transactions[held[0].place], tuple(one.address for one in recipients)
         )
-        report = self.reporter.give_up(
-            about, self.keeper.epoch(), leftover.recipients, "", unknown=leftover.fate is Fate.HOLD
-        )
-        if report is None:
-            self._report(message, plan, others, then)
-            return
-        parcel, body = report
-        self.keep([parcel], body, lambda well: self._report(message, plan, others, then) if well else then(False))
+        report = self.reporter.give_up(about, self.keeper.epoch(), recipients, "", unknown=True)
+        if report is not None:
+            # Where this fails the log has said it, and the parcels are there.
+            self.keep([report[0]], report[1], lambda _: None)

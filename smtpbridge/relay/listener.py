@@ -56,6 +56,8 @@ _TIMEOUT = reply(421, "4.4.2", "Timeout; closing connection")
 _BROKEN = reply(421, "4.3.0", "Internal error; closing connection")
 # A handshake, or a peer that is to close, takes no longer than this, in seconds.
 _SHORT = 60.0
+# How many octets are read while a message waits for its verdict.
+_READ_AHEAD = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +176,7 @@ class Sender(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The peer is gone; a message whose final dot had come goes on."""
         self._lost = True
-        if self._delivery is not None and self._session.state is State.VERDICT:
-            self._delivery.orphan()
-        self._delivery = None
+        self._orphan()
         self._gate.deadlines.forget(self)
         self._gate.leave(self, self.address)
         self._drop_spool()
@@ -204,6 +204,7 @@ class Sender(Protocol):
 
     def cut(self) -> None:
         """The service stops and waits no longer."""
+        self._orphan()
         self._act(self._session.leave(STOPPING, "shutting down"))
 
     # Acting
@@ -221,8 +222,20 @@ class Sender(Protocol):
             self._acting = False
         self._flush()
         self._wait()
+        if self._session.refused is not None:
+            self._note_refusal()
         if self._gate.stopping:
             self.stop()
+
+    def _note_refusal(self) -> None:
+        """Log what a command was refused with; one line for a batch of commands."""
+        refused, self._session.refused = self._session.refused, None
+        self._gate.log.info(
+            "refused client={client} user={user} answer={answer}",
+            client=self.address or "local",
+            user=printable(self._session.user or "-", 80),
+            answer=refused,
+        )
 
     def _do(self, event: Event) -> None:
         match event:
@@ -279,7 +292,8 @@ class Sender(Protocol):
         """Leave in the kernel what comes behind a message that waits, and what a peer sends that does not read."""
         if self._session.state is State.CLOSED or self._lost:
             return
-        pause = self._choked or (self._session.waiting and self._session.buffered > 0)
+        # A little is read on all the same: a peer that said QUIT behind its dot and hung up must be noticed.
+        pause = self._choked or (self._session.waiting and self._session.buffered > _READ_AHEAD)
         if pause != self._paused:
             self._paused = pause
             (self._wire.pauseProducing if pause else self._wire.resumeProducing)()
@@ -297,6 +311,7 @@ class Sender(Protocol):
 
     def _fail(self) -> None:
         self._gate.log.failure("internal error in a session client={client}", client=self.address)
+        self._orphan()
         self._drop_spool()
         self._pending.clear()
         self._session.leave(_BROKEN, "internal error")
@@ -349,16 +364,26 @@ class Sender(Protocol):
             queued=gate.habits.queue,
         )
         gate.log.info(
-            "id={id} received client={client} helo={helo} user={user} from=<{sender}> nrcpt={recipients} size={size}",
+            "id={id} received client={client} helo={helo} user={user} from=<{sender}> to=<{first}> nrcpt={recipients} "
+            "size={size}",
             id=message.id,
             client=self.address or "local",
             helo=self._session.peer_name,
             user=printable(self._session.user or "-", 80),
             sender=self._envelope.sender,
+            first=self._envelope.recipients[0],
             recipients=len(self._envelope.recipients),
             size=content.size,
         )
-        self._delivery = gate.bridge.submit(message, self._conclude)
+        delivery = gate.bridge.submit(message, self._conclude)
+        if not delivery.ended:
+            self._delivery = delivery
+
+    def _orphan(self) -> None:
+        """The peer will not hear the answer to its message, and may send it again."""
+        delivery, self._delivery = self._delivery, None
+        if delivery is not None:
+            delivery.orphan()
 
     def _trace(self, message_id: str) -> Trace:
         session = self._session

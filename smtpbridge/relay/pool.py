@@ -16,6 +16,7 @@ operator's to mend and is said loudly.
 A waiter is an object with two methods; exactly one of them is called, once.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -62,6 +63,8 @@ class Waiter(Contract):
         """There is none; `answer` is a 4yz reply fit for a sender."""
 
 
+# What stands before the words of an exception.
+_FROM_BELOW = ("connection lost: ", "cannot connect: ")
 _NO_LOGIN = Login("", Secret(b""))
 
 
@@ -85,7 +88,7 @@ class Pool:
     ) -> None:
         """Know where to dial; nothing is dialled before somebody asks.  Nobody waits longer than `max_wait` seconds."""
         self.name = name
-        self.fault = ""
+        self.fault = self._plain_fault = ""
         self.deadline = -inf  # swept at every tick of the deadlines while there is anything to look after
         self._hosts = hosts
         self._ledger = Ledger(limits)
@@ -103,6 +106,8 @@ class Pool:
         self._closing: set[UpstreamConnection] = set()
         self._closed = False
         self._watched = False
+        self._pending: deque[Action] = deque()
+        self._doing = False
 
     # What users call
 
@@ -204,22 +209,33 @@ class Pool:
     # Carrying out
 
     def _do(self, actions: list[Action]) -> None:
-        for action in actions:
-            match action:
-                case Grant():
-                    connection = self._connections[action.connection]
-                    if (waiter := self._waiters.pop(action.waiter, None)) is not None:
-                        waiter.granted(connection)
-                    else:
-                        self.give_back(connection)  # it was withdrawn while an earlier action was carried out
-                case Refuse():
-                    if (waiter := self._waiters.pop(action.waiter, None)) is not None:
-                        waiter.refused(self._why_not(action.why))
-                case Dial():
-                    self._dial(action.connection, self._hosts[action.host])
-                case Retire():
-                    self._retire(action.connection, action.why)
+        """Carry actions out in order; what one of them brings about is appended, so a crowd is no recursion."""
+        self._pending += actions
+        if self._doing:
+            return
+        self._doing = True
+        try:
+            while self._pending:
+                self._carry_out(self._pending.popleft())
+        finally:
+            self._doing = False
         self._watch()
+
+    def _carry_out(self, action: Action) -> None:
+        match action:
+            case Grant():
+                connection = self._connections[action.connection]
+                if (waiter := self._waiters.pop(action.waiter, None)) is not None:
+                    waiter.granted(connection)
+                else:
+                    self.give_back(connection)  # it was withdrawn while an earlier action was carried out
+            case Refuse():
+                if (waiter := self._waiters.pop(action.waiter, None)) is not None:
+                    waiter.refused(self._why_not(action.why))
+            case Dial():
+                self._dial(action.connection, self._hosts[action.host])
+            case Retire():
+                self._retire(action.connection, action.why)
 
     def _watch(self) -> None:
         """Look at the clock only while there is something that could grow old."""
@@ -241,7 +257,7 @@ class Pool:
 
         def failed(reason: Failure) -> None:
             if self._dialling.pop(number, None) is not None:
-                self._dial_failed(number, host.label, reason.getErrorMessage(), None)
+                self._dial_failed(number, host.label, f"{_FROM_BELOW[1]}{reason.getErrorMessage()}", None)
                 self._settle_down()
 
         dialled = host.endpoint.connect(_Builder(build))
@@ -252,6 +268,7 @@ class Pool:
         self._dialling.pop(number, None)
         said = f": {answer}" if answer is not None else ""
         self.fault = printable(f"{label}: {why}{said}", 300)
+        self._plain_fault = printable(f"{label}: {_plain(why)}{said}", 300)
         if not self._closed:
             self._log.error("upstream={upstream} cannot be used: {fault}", upstream=self.name, fault=self.fault)
         self._do(self._ledger.failed(number, self._deadlines.now()))
@@ -259,11 +276,11 @@ class Pool:
     def _why_not(self, why: Why) -> Reply:
         match why:
             case Why.UNREACHABLE:
-                return reply(451, "4.4.1", f"The provider cannot be reached: {self.fault}")
+                return reply(451, "4.4.1", f"The provider cannot be reached: {self._plain_fault}")
             case Why.CLOSING:
                 return reply(451, "4.3.2", "The bridge is shutting down")
             case Why.TIME if self.fault:
-                return reply(451, "4.4.1", f"No connection to the provider in time: {self.fault}")
+                return reply(451, "4.4.1", f"No connection to the provider in time: {self._plain_fault}")
             case _:
                 return reply(451, "4.3.2", f"No connection to the provider is free: {why.value}")
 
@@ -288,6 +305,25 @@ class Pool:
             waiting, self._when_empty = self._when_empty, []
             for done in waiting:
                 done.callback(None)
+
+
+# What the libraries below say, and what a sender hears instead: the log has their own words.
+_PLAIN = (
+    ("VerificationError", "its certificate is for another name"),
+    ("certificate verify failed", "its certificate is not from an authority that is trusted here"),
+    ("SSL", "TLS failed"),
+    ("refused", "connection refused"),
+    ("lookup", "its name cannot be resolved"),
+    ("timeout", "no answer in time"),
+    ("timed out", "no answer in time"),
+)
+
+
+def _plain(why: str) -> str:
+    """Return what went wrong without the words of an exception (a peer never sees those)."""
+    if not why.startswith(_FROM_BELOW):
+        return why
+    return next((plain for word, plain in _PLAIN if word in why), "connection lost")
 
 
 class _Builder(Factory):

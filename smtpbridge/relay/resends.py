@@ -9,7 +9,7 @@ the message again.  If it was taken meanwhile, it must not go out twice.
 
 While such a message is still under way it waits here, and its twin is joined to
 it: it hears the same verdict.  Once it was taken, the answer is remembered for some hours,
-in memory and in the store.
+in memory and in the store, until the sender has asked for it.
 
 Comparing whole messages would cost every message a digest.  So the cheap things are
 compared first, sender, recipients and size, and the octets only of what
@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
+from smtpbridge.dialect.policy import Defaults
 from smtpbridge.relay.keeper import Keeper
 from smtpbridge.relay.submission import Submission
 from smtpbridge.smtp.replies import Reply
@@ -38,17 +39,27 @@ class Looks:
     sender: str
     recipients: frozenset[str]
     size: int
+    subaccount: str
+    defaults: Defaults
 
 
 def looks_of(message: Submission) -> Looks:
     """Return what is compared first."""
-    return Looks(message.envelope.sender, frozenset(message.envelope.recipients), message.content.size)
+    envelope = message.envelope
+    return Looks(
+        envelope.sender, frozenset(envelope.recipients), message.content.size, message.subaccount, message.defaults
+    )
 
 
 def digest_of(message: Submission) -> bytes:
-    """Return 32 octets that stand for sender, recipients and content."""
+    """Return 32 octets that stand for sender, recipients and content, and for whom it is sent."""
     digest = sha256()
-    for text in (message.envelope.sender, *sorted(message.envelope.recipients)):
+    for text in (
+        message.subaccount,
+        repr(message.defaults),
+        message.envelope.sender,
+        *sorted(message.envelope.recipients),
+    ):
         digest.update(text.encode() + b"\0")
     digest.update(message.content.header + b"\r\n")
     at = 0
@@ -81,19 +92,22 @@ class Resends:
     def settled(self, key: bytes, message: Submission, answer: Reply) -> None:
         """A watched message has its verdict: tell its twins, and remember that it was taken."""
         looks = looks_of(message)
+        now = self._keeper.epoch()
         self._count(looks, -1)
-        if answer.is_positive:
-            until = self._keeper.epoch() + REMEMBER_SECONDS
-            if key not in self._answers:
-                self._count(looks, 1)
-            self._answers[key] = (str(answer), until, looks)
-            self._keeper.ask(lambda writer: writer.remember(key, str(answer), until), lambda _: None)
-        for tell in self._open.pop(key, ()):
+        self._forget_old(now)
+        twins = self._open.pop(key, [])
+        if answer.is_positive and not twins:
+            self._count(looks, 1)
+            self._forget(key)
+            self._answers[key] = (str(answer), now + REMEMBER_SECONDS, looks)
+            self._keeper.ask(lambda writer: writer.remember(key, str(answer), now + REMEMBER_SECONDS), lambda _: None)
+        for tell in twins:
             tell(answer)
 
     def ask(self, message: Submission, tell: Tell, new: Callable[[], None]) -> None:
         """Have `tell` hear the answer to the twin of `message`, now or later; call `new` when it has none."""
         now = self._keeper.epoch()
+        self._forget_old(now)
         before = self._from_before > now
         if not before and looks_of(message) not in self._seen:
             new()
@@ -101,17 +115,27 @@ class Resends:
         key = digest_of(message)
         if key in self._open:
             self._open[key].append(tell)
-        elif key in self._answers and self._answers[key][1] > now:
-            tell(_answer_from(self._answers[key][0]))
+        elif key in self._answers:
+            self._tell_once(key, self._answers[key][0], tell)
         elif before:
             self._keeper.ask(
                 lambda writer: writer.recall(key, now),
-                lambda said: new() if said is None else tell(_answer_from(said)),
+                lambda said: self._tell_once(key, said, tell) if said else new(),
                 new,
             )
         else:
             new()
-        self._forget_old(now)
+
+    def _tell_once(self, key: bytes, said: str, tell: Tell) -> None:
+        """
+        Give the answer to who asks again, and forget it.
+
+        The sender has its answer now.  Who sends the same once more means it: an alert without a date looks the same
+        each time, and must not vanish.
+        """
+        self._forget(key)
+        self._keeper.ask(lambda writer: writer.remember(key, "", self._keeper.epoch()), lambda _: None)
+        tell(_answer_from(said))
 
     def _load(self, store: Store) -> None:
         self._from_before = store.remembered_until()
@@ -124,8 +148,16 @@ class Resends:
             self._seen.pop(looks, None)
 
     def _forget_old(self, now: float) -> None:
-        for key in [key for key, (_, until, _) in self._answers.items() if until <= now]:
-            self._count(self._answers.pop(key)[2], -1)
+        """All answers live equally long, so the oldest stand first."""
+        while self._answers:
+            key = next(iter(self._answers))
+            if self._answers[key][1] > now:
+                return
+            self._forget(key)
+
+    def _forget(self, key: bytes) -> None:
+        if (answer := self._answers.pop(key, None)) is not None:
+            self._count(answer[2], -1)
 
 
 def _answer_from(text: str) -> Reply:

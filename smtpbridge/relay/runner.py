@@ -37,7 +37,6 @@ from smtpbridge.relay.schedule import Pace, Schedule
 from smtpbridge.relay.spool import Content
 from smtpbridge.relay.submission import Outgoing
 from smtpbridge.relay.verdict import Outcome, Refused, Stage, final_refusal
-from smtpbridge.store.errors import StoreError
 from smtpbridge.store.interface import BodyReader, Store
 from smtpbridge.store.values import Attempt as Noted
 from smtpbridge.store.values import Kept, Parcel
@@ -141,6 +140,7 @@ class QueueRunner:
         self._renew_at = self._purge_at = 0.0
         self._when_idle: list[Callable[[], None]] = []
         self._untold: list[Callable[[], None]] = []
+        self._ids: set[str] = set()
 
     def start(self) -> None:
         """Begin once the store is open."""
@@ -223,6 +223,9 @@ class QueueRunner:
         if pace is None:
             self._put_off(kept, f"the upstream {kept.parcel.upstream} is not configured")
             return
+        if kept.id in self._ids:
+            return  # its lease had run out while it is being delivered here, and has just been taken anew
+        self._ids.add(kept.id)
         pace.under_way += 1
         if kept.interruptions or not kept.parcel.certain:
             self.log.warn(
@@ -236,8 +239,8 @@ class QueueRunner:
         store = self._keeper.store
         try:
             body = None if store is None else store.body(kept.id)
-        except StoreError as error:
-            self._reactor.callFromThread(self._no_body, kept, str(error))
+        except Exception as error:
+            self._reactor.callFromThread(self._no_body, kept, str(error) or repr(error))
             return
         self._reactor.callFromThread(self._send, kept, body)
 
@@ -273,8 +276,8 @@ class QueueRunner:
         until = self._deadlines.now() + _WAIT_SECONDS
 
         def over(outcome: Outcome, host: str) -> None:
-            body.close()
             try:
+                body.close()
                 self._conclude(kept, outcome, host)
             except Exception:
                 self.log.failure("id={id} internal error", id=parcel.message_id)
@@ -294,7 +297,7 @@ class QueueRunner:
             pace.went_well()
         self._log(kept, outcome, host)
         # As Postfix does: what is too old is tried once more, and given up when that was no success.
-        expired = self._keeper.epoch() >= kept.parcel.expires_at
+        expired = not self._stopping and self._keeper.epoch() >= kept.parcel.expires_at
         lost = tuple(one for one in outcome.refused if expired or final_refusal(one.answer))
         later = tuple(one.address for one in outcome.refused if not expired and not final_refusal(one.answer))
         reports = []
@@ -357,6 +360,7 @@ class QueueRunner:
         self._ended(kept)
 
     def _ended(self, kept: Kept) -> None:
+        self._ids.discard(kept.id)
         self._paces[kept.parcel.upstream].under_way -= 1
         self._be_idle()
         self.look()

@@ -273,6 +273,9 @@ class UpstreamConnection(Protocol):
         while not self._paused and self._letter is not None and self.session.state is State.BODY:
             chunk = self._letter.body.read(self._body_at)
             self._body_at += len(chunk)
+            if not chunk and self._body_at < self._letter.body.body_size:
+                self.abandon("the body is shorter than it was")
+                return
             if self._body_at >= self._letter.body.body_size:
                 self._wait(self._patience.final)
                 self._wire.write(chunk + self.session.end_data())

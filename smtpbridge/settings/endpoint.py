@@ -55,11 +55,17 @@ class Reach(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EndpointText:
-    """`speaks_tls` tells that TLS begins with the first octet, by the endpoint's own certificate."""
+    """
+    What the configuration must know of an endpoint.
+
+    `speaks_tls` tells that TLS begins with the first octet, by the endpoint's own certificate; `any_port` that the
+    system chooses a free port.
+    """
 
     kind: str
     reach: Reach
     speaks_tls: bool = False
+    any_port: bool = False
 
 
 def read_endpoint(text: str) -> EndpointText | str:
@@ -74,7 +80,10 @@ def read_endpoint(text: str) -> EndpointText | str:
     if isinstance(arguments, str):
         return arguments
     wrong = _fault_of(kind, arguments)
-    return wrong or EndpointText(kind, _reach(kind, arguments), kind in _TLS_KINDS)
+    if wrong:
+        return wrong
+    any_port = "port" in arguments and int(arguments["port"]) == 0
+    return EndpointText(kind, _reach(kind, arguments), kind in _TLS_KINDS, any_port)
 
 
 def _split(text: str) -> list[str] | None:

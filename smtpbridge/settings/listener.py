@@ -152,14 +152,16 @@ def _judge(table: Table, listener: Listener, around: Surroundings, *, credential
         table.fault("certificate", "is not for this endpoint, which speaks TLS with a certificate of its own")
     if listener.auth is AuthMode.REQUIRED and not credentials:
         table.fault("auth", '"required" needs a [[credential]] for the senders to present')
-    trusted = bool(listener.allow) and trusts_by_list
+    # What is written and wrong has a fault of its own; the list counts as meant.
+    trusts_nobody = table.is_empty("allow")
+    trusted = trusts_by_list and not trusts_nobody
     if listener.address.reach is Reach.ANYBODY and not trusted and not (offers and secured):
         table.fault(
             "endpoint",
             f'"{listener.endpoint}" may be reached by anybody, and nothing says who may relay; write allow = '
             '["NETWORK"], or certificate and key with a [[credential]], or listen on interface=127.0.0.1',
         )
-    elif not listener.allow and not (offers and secured):
+    elif trusts_nobody and not (offers and secured):
         table.fault("allow", 'is empty and there is no AUTH under TLS, so nobody could send; write allow = ["NETWORK"]')
     _note(table, listener, around)
 

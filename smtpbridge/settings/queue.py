@@ -47,9 +47,7 @@ def read_bounces(top: Table, around: Surroundings, upstreams: tuple[str, ...]) -
         "upstream", upstreams[0] if upstreams else "", check=lambda text: checks.upstream(text, upstreams)
     )
     header_from = _one_line(table.text("from", check=_from_fault))
-    # An empty text, which `text` refuses, is the null sender written down.
-    empty = table.is_empty("envelope_from")
-    envelope_from = "" if empty else table.text("envelope_from", check=_envelope_from_fault)
+    envelope_from = _read_envelope_from(table, header_from)
     table.close()
     if not given:
         around.notes.append(f"{table.place}: {_NO_ROUTE}")
@@ -57,6 +55,20 @@ def read_bounces(top: Table, around: Surroundings, upstreams: tuple[str, ...]) -
     if not table.has("from"):
         table.fault("from", f'is missing; write from = "{_EXAMPLE}", an address that the provider lets you send from')
     return Bounces(upstream, header_from, envelope_from)
+
+
+def _read_envelope_from(table: Table, header_from: str) -> str:
+    """
+    Return the envelope sender of reports: the address of their From unless the file says otherwise.
+
+    RFC 5321, 4.5.5 wants the null sender, which the provider refuses.  No loop comes of it: a report's original
+    sender is null whatever it leaves with.
+    """
+    # An empty text, which `text` refuses, is the null sender written down.
+    if table.is_empty("envelope_from"):
+        return ""
+    default = parse_mailbox(header_from).address if header_from else ""
+    return table.text("envelope_from", default, check=_envelope_from_fault)
 
 
 def _one_line(mailbox: str) -> str:

@@ -47,7 +47,11 @@ def _listener_facts(one: Listener, credentials: bool) -> Iterator[str]:
         yield f"AUTH {one.auth.value}"
     else:
         yield "no AUTH (no [[credential]])"
-    yield f"relays for {' '.join(map(str, one.allow)) or 'nobody'} without AUTH"
+    networks = " ".join(map(str, one.allow))
+    if one.auth is not AuthMode.REQUIRED:
+        yield f"relays for {networks or 'nobody'} without AUTH"
+    elif not one.address.speaks_tls:
+        yield f"takes AUTH without TLS from {networks or 'nobody'}"
     yield f"mode {one.mode.value}"
     yield f"messages up to {one.max_message_bytes:,} octets"
 

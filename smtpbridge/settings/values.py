@@ -194,7 +194,7 @@ class Bounces:
 
     upstream: str
     header_from: str
-    envelope_from: str = ""
+    envelope_from: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -303,9 +303,9 @@ class ClientSession:
         self._events.append(Unusable(State.BODY, "the server refused the data before their end", answer))
 
     def _final_answered(self, answer: Reply) -> None:
-        if answer.is_intermediate:
-            # Nothing is left to go on with: what became of the message is unknown.
-            self._end("the server answered the final dot with neither yes nor no", answer)
+        if answer.code < 400 and answer.code != 250:
+            # RFC 5321, 4.3.2 knows no other yes to a message: what became of it is unknown.
+            self._end("the server answered the final dot with neither 250 nor a refusal", answer)
             return
         self._conclude(Phase.ANSWERED, answer)
         self._end_at_421(answer)

@@ -92,5 +92,5 @@ class Exchange:
 def client_responses(mechanism: str, user: str, secret: str) -> tuple[bytes, ...]:
     """Return what a client sends for `mechanism`: the initial response of PLAIN, the two responses of LOGIN."""
     if mechanism == "PLAIN":
-        return (base64.b64encode(f"\0{user}\0{secret}".encode()),)
-    return base64.b64encode(user.encode()), base64.b64encode(secret.encode())
+        return (base64.b64encode(f"\0{user}\0{secret}".encode("utf-8", "surrogateescape")),)
+    return base64.b64encode(user.encode()), base64.b64encode(secret.encode("utf-8", "surrogateescape"))

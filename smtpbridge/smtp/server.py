@@ -74,6 +74,7 @@ class ServerSession:
         self._lines = LineReader(terms.max_line)
         self._out: list[bytes] = []
         self._events: list[Event] = []
+        self.refused: Reply | None = None
         self._bad = 0
         self._mail = Mail("")
         self._recipients: list[str] = []
@@ -216,6 +217,7 @@ class ServerSession:
         if self._size > self.terms.max_message:
             self._forget_transaction()
             self._events.append(MessageDropped())
+            self.refused = texts.TOO_BIG
             self._say(texts.TOO_BIG)
             return
         self.state = State.VERDICT
@@ -227,6 +229,7 @@ class ServerSession:
         self._out.append(answer.encode())
 
     def _refuse(self, answer: Reply) -> None:
+        self.refused = answer
         self._bad += 1
         if self._bad > self.terms.max_bad_commands:
             self._events += self._leave(texts.PATIENCE, "too many errors")
@@ -307,6 +310,7 @@ class ServerSession:
         if not self.may_relay:
             self._refuse(self._who_are_you())
         elif command.size is not None and command.size > self.terms.max_message:
+            self.refused = texts.TOO_BIG
             self._say(texts.TOO_BIG)
         elif self._judged(self.terms.judge.sender(command) if self.terms.judge else None, texts.SENDER_OK):
             self._mail = command
@@ -330,6 +334,7 @@ class ServerSession:
     def _rcpt_to(self, command: Command) -> None:
         assert isinstance(command, Recipient)
         if len(self._recipients) >= self.terms.max_recipients:
+            self.refused = texts.TOO_MANY
             self._say(texts.TOO_MANY)
             return
         judge = self.terms.judge

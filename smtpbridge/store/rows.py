@@ -22,8 +22,8 @@ _HISTORY = 30
 
 _INSERT = """
     INSERT INTO parcel (id, body, message_id, upstream, sender, original_sender, recipients, eight_bit, priority,
-        source, expires_at, not_before, certain, last_reply, created_at, next_attempt)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        source, expires_at, not_before, certain, last_reply, held, created_at, next_attempt)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _KEPT = """
     SELECT parcel.row, parcel.id, message_id, upstream, sender, original_sender, recipients, header.octets, eight_bit,
@@ -267,6 +267,7 @@ def _columns(parcel: Parcel) -> tuple[object, ...]:
         parcel.not_before,
         parcel.certain,
         _text(parcel.last_reply),
+        parcel.held,
     )
 
 
@@ -285,6 +286,7 @@ def _kept(row: Sequence[Any]) -> Kept:
         not_before=row[12],
         certain=bool(row[13]),
         last_reply=row[14],
+        held=bool(row[15]),
     )
     held, owner, attempts, next_attempt, created_at, interruptions, history, size = row[15:]
     return Kept(

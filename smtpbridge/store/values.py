@@ -32,6 +32,7 @@ class Parcel:
     `message_id` joins log lines.  `sender` is the reverse-path to send with, `original_sender` the one that the
     message came with ("" is the null one: never bounced).  `source` is by whom fairness is kept: a credential or a
     client address.  `certain` is False when an earlier attempt may have been taken: its outcome is unknown (RFC 1047).
+    One that is `held` lies until an operator releases it.
     """
 
     message_id: str
@@ -47,6 +48,7 @@ class Parcel:
     not_before: float
     certain: bool = True
     last_reply: str = ""
+    held: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be kept: no recipient, or one with the character that separates them in the store."""

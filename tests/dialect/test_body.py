@@ -55,6 +55,27 @@ def test_a_message_without_mime_fields_loses_the_markers_of_text() -> None:
     assert _kinds(reworked) == ["untracked-link"]
 
 
+def test_notes_on_links_count_them_in_words_that_fit() -> None:
+    def said(links: int) -> list[str]:
+        marks = "".join(f' data-msys-{mark}="1"' for mark in ("linkname", "unsubscribe", "misspelt"))
+        html = f'<a href="http://x.example/" data-msys-clicktrack="0">x</a><a href="http://y.example/"{marks}>y</a>'
+        reworked = _rework(_HTML, html.encode() * links + b"\r\n")
+        return [remark.text.split(":")[0] for remark in (*reworked.warnings, *reworked.notes)]
+
+    assert said(1) == [
+        "data-msys-unsubscribe was taken off 1 link",
+        "1 link is not tracked, as data-msys-clicktrack asks",
+        "data-msys-linkname was taken off 1 link",
+        "1 unknown data-msys- attribute was taken off",
+    ]
+    assert said(2) == [
+        "data-msys-unsubscribe was taken off 2 links",
+        "2 links are not tracked, as data-msys-clicktrack asks",
+        "data-msys-linkname was taken off 2 links",
+        "2 unknown data-msys- attributes were taken off",
+    ]
+
+
 def test_only_the_part_that_changes_is_new() -> None:
     html = b"--b\r\nContent-Type: text/html\r\n\r\n"
     before = b"--b\r\nContent-Type: image/png\r\n\r\ndata-msys-clicktrack\r\n" + html

@@ -163,8 +163,24 @@ def test_what_the_callback_data_lost_is_a_warning_with_numbers() -> None:
 
     (warning,) = written.warnings
     assert warning.kind == "callback-data-truncated"
-    assert " 1 members of metadata and 0 tags" in warning.text
+    assert " no room for 1 member of metadata: it takes 140 octets in all" in warning.text
     assert b'"truncated":true}' in written.octets
+
+
+@pytest.mark.parametrize(
+    ("wishes", "left_out"),
+    [
+        (Instructions(tags=("t" * 30,)), "1 tag"),
+        (Instructions(tags=("t" * 30, "u" * 30)), "2 tags"),
+        (Instructions(tags=("t" * 30,), metadata={"a": "b" * 30, "c": "d"}), "2 members of metadata and 1 tag"),
+    ],
+)
+def test_the_warning_names_only_what_was_left_out_and_counts_it_in_words_that_fit(
+    wishes: Instructions, left_out: str
+) -> None:
+    (warning,) = write(wishes, Policy(callback_data_limit=20), _MAIN, frozenset()).warnings
+
+    assert f" no room for {left_out}: " in warning.text
 
 
 @given(st.text(max_size=64), st.lists(st.text(), max_size=3).map(tuple), st.dictionaries(st.text(), st.text()))

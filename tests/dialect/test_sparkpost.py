@@ -415,6 +415,22 @@ def test_a_control_character_in_a_name_becomes_a_space_with_a_warning(entry: str
     assert kinds(value) == (["control-in-name"], [])
 
 
+@pytest.mark.parametrize(("names", "words"), [(1, "1 display name became"), (2, "2 display names became")])
+def test_the_warning_of_cleaned_names_counts_them_in_words_that_fit(names: int, words: str) -> None:
+    entries = ",".join(f'{{"email":"a{at}@b","name":"\\u0001"}}' for at in range(names))
+    reading = read([f'{{"cc":[{entries}]}}'.encode()])
+
+    assert isinstance(reading, Reading)
+    assert f"control characters in {words} spaces" in reading.warnings[0].text
+
+
+def test_several_addresses_in_one_entry_are_refused_with_the_word_that_one_is_wanted() -> None:
+    refusal = read([b'{"cc":["a@b.c, d@e.f"]}'])
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.text.endswith("is not a valid address: more than one address where one is wanted")
+
+
 @pytest.mark.parametrize(
     "entry",
     [

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpbridge.dialect.instructions import Refusal
+from smtpbridge.dialect.instructions import Reading, Refusal
 from smtpbridge.dialect.plan import New, Plan
 from smtpbridge.dialect.policy import BccStyle, CampaignHome, Policy, Subaccount, Unsupported
-from smtpbridge.dialect.translate import translate
+from smtpbridge.dialect.translate import read_wishes, translate
 from smtpbridge.mail.headers import HeaderBlock
 from smtpbridge.mail.message import Envelope
 from smtpbridge.mail.trace import Trace
@@ -150,6 +150,26 @@ def test_a_message_for_sinks_goes_nowhere_and_says_so() -> None:
 
     assert plan.transactions == ()
     assert [note.kind for note in plan.notes] == ["sink"]
+
+
+def test_the_note_on_sinks_counts_them_in_words_that_fit() -> None:
+    def said(*names: str) -> str:
+        recipients = tuple(f"{name}@sink.sparkpostmail.com" for name in names)
+        return _plan(b"", envelope=Envelope("", recipients)).notes[0].text
+
+    assert said("a") == "1 recipient is a sink and goes nowhere: a@sink.sparkpostmail.com"
+    assert said("a", "b").startswith("2 recipients are sinks and go nowhere: a@")
+    assert said("a", "b", "c", "d").endswith("c@sink.sparkpostmail.com, ...")
+
+
+def test_what_translate_reads_can_be_asked_for_by_itself() -> None:
+    broken = HeaderBlock.parse(b'X-MSYS-API: {\r\n "tags": ["one"]\r\n}\r\nSubject: x\r\n')
+
+    header, reading = read_wishes(broken)
+
+    assert isinstance(reading, Reading)
+    assert reading.instructions.tags == ("one",)
+    assert header.names == (b"x-msys-api", b"subject")
 
 
 def test_the_subaccount_chooses_the_upstream_of_every_transaction() -> None:

@@ -69,6 +69,26 @@ def test_what_is_no_address_is_refused(text: str) -> None:
     assert caught.value.reason.isascii()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a@b.c, d@e.f", "a@b.c,d@e.f", "a@b.c; d@e.f", "a@b.c d@e.f", "a@b.c, x, d@e.f",
+        "One <a@b.c>, Two <d@e.f>", "<a@b.c>, <d@e.f>", ", ".join(["a@b.example"] * 50),
+    ],
+)  # fmt: skip
+def test_a_list_of_addresses_is_told_that_one_is_wanted(text: str) -> None:
+    with pytest.raises(BadAddress, match=r"^more than one address where one is wanted$"):
+        parse_mailbox(text)
+
+
+@pytest.mark.parametrize("text", ["a@b@c.example", "a, b@c.example", "a b@c.example", f"{'a' * 400}@b.c"])
+def test_a_single_wrong_address_is_not_taken_for_a_list(text: str) -> None:
+    with pytest.raises(BadAddress) as caught:
+        parse_mailbox(text)
+
+    assert "more than one" not in caught.value.reason
+
+
 def test_a_local_part_outside_ascii_is_a_kind_of_its_own() -> None:
     with pytest.raises(NonAsciiLocalPart):
         parse_address("jürgen@b.example")

@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, globalLogPublisher
 
 from smtpbridge.relay.service import RelayService
-from smtpbridge.store.values import Kept
+from smtpbridge.store.values import Kept, State
 from tests.relay.scripted import CUT, EARLY, FLOOD, SILENCE, SLOW, USUAL, USUAL_REPLIES, Script, Step, Upstream
 from tests.relay.world import Caller, RelayCase, message, reactor
 
@@ -111,7 +111,7 @@ class Trial:
 
     def waiting(self) -> list[Kept]:
         """Return what will be sent by itself: what may have been taken waits for an operator instead."""
-        return [one for one in self.kept() if one.parcel.certain or one.next_attempt < one.parcel.expires_at]
+        return [one for one in self.kept() if one.state is not State.HELD]
 
     def accounted_for(self) -> set[str]:
         """Return everybody who is the provider's, the store's, or named as given up."""

@@ -51,14 +51,6 @@ class KeeperTest(TestCase):
         self.assertEqual([b"text\r\n"], list(self.shelf.bodies.values()))
         self.assertEqual(([], 0), (self.lines, self.timers()))
 
-    def test_a_parcel_to_be_held_is_held(self) -> None:
-        self.keeper.open()
-        heard: list[bool] = []
-
-        self.keeper.put([parcel(), parcel()], content(b"text\r\n"), heard.append, held=[1])
-
-        self.assertEqual(([True], ["000001"]), (heard, self.shelf.held))
-
     def test_without_a_store_every_question_is_answered_no_at_once(self) -> None:
         self.assertFalse(self.put())
         self.assertEqual([], self.shelf.asked)

@@ -1,7 +1,7 @@
 """What a sender meets: limits, timeouts, order of replies, back-pressure, and what is logged of it."""
 
 import base64
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from itertools import count
 from typing import cast
@@ -31,6 +31,17 @@ ENVELOPE = b"MAIL FROM:<s@example.com>\r\nRCPT TO:<r@example.com>\r\nDATA\r\n"
 MESSAGE = ENVELOPE + b"Subject: one\r\n\r\nbody\r\n.\r\n"
 
 
+@dataclass
+class Taken:
+    """What the listener holds of a message under way."""
+
+    ended: bool
+    orphaned: bool = False
+
+    def orphan(self) -> None:
+        self.orphaned = True
+
+
 class Taker:
     """A bridge that keeps what it is given until the test answers, or answers at once."""
 
@@ -40,7 +51,7 @@ class Taker:
         self.at_once: Reply | None = None
         self.breaks = False
 
-    def submit(self, message: Submission, answer: Tell) -> None:
+    def submit(self, message: Submission, answer: Tell) -> "Taken":
         if self.breaks:
             raise ZeroDivisionError("a defect with sender-secret-23 in it")
         self.messages.append(message)
@@ -48,6 +59,7 @@ class Taker:
             answer(self.at_once)
         else:
             self.tell.append(answer)
+        return Taken(ended=self.at_once is not None)
 
     def close(self) -> None:
         for message in self.messages:
@@ -225,17 +237,19 @@ class OrderTest(ListenerCase):
         sender, line = self.hello()
         sender.dataReceived(MESSAGE)
         self.assertEqual(line.producerState, "producing", "a peer that hangs up must be noticed")
-        sender.dataReceived(b"NO")
+        sender.dataReceived(b"NOOP\r\n")
+        self.assertEqual(line.producerState, "producing", "and so must one that said something more")
+        sender.dataReceived(b"NOOP\r\n" * 1000)
         self.assertEqual(line.producerState, "paused")
         self.taker.tell[0](QUEUED)
         self.assertEqual(line.producerState, "producing")
         line.take()
-        sender.dataReceived(b"OP\r\n")
+        sender.dataReceived(b"NOOP\r\n")
         self.assertEqual(self.codes(line), [250])
 
     def test_a_session_that_ends_behind_a_verdict_reads_again_so_that_tls_can_close(self) -> None:
         sender, line = self.hello()
-        sender.dataReceived(MESSAGE + b"QUIT\r\n")
+        sender.dataReceived(MESSAGE + b"NOOP\r\n" * 1000 + b"QUIT\r\n")
         self.assertEqual(line.producerState, "paused")
         self.taker.tell[0](QUEUED)
         self.assertEqual(line.producerState, "producing")
@@ -337,7 +351,7 @@ class DefectTest(ListenerCase):
 
     def test_a_defect_behind_the_verdict_does_not_keep_the_session_either(self) -> None:
         sender, line = self.hello()
-        sender.dataReceived(MESSAGE + b"NOOP\r\n")
+        sender.dataReceived(MESSAGE + b"NOOP\r\n" * 1000)
         self.assertEqual(line.producerState, "paused")
         line.take()
 

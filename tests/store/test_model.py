@@ -151,12 +151,14 @@ class StoreAsModel(RuleBasedStateMachine):
     def hold(self, choice: int) -> None:
         if (entry := self.one(choice)) is not None:
             entry.held = True
+            entry.parcel = replace(entry.parcel, held=True)
             assert self.store.hold(entry.id)
 
     @rule(choice=st.integers(0))
     def release(self, choice: int) -> None:
         if (entry := self.one(choice)) is not None:
             entry.held = False
+            entry.parcel = replace(entry.parcel, held=False)
             if not entry.owner:
                 entry.next_attempt = self.now
             assert self.store.release(entry.id, self.now)

@@ -16,10 +16,9 @@ from smtpbridge.commands.audit.mailer import mailer_of, shape_of
 from smtpbridge.commands.audit.usage import Outcome, outcomes
 from smtpbridge.commands.printing import shown
 from smtpbridge.commands.translation import Circumstances, NoSuchAddress, envelope_of
-from smtpbridge.dialect import sparkpost
 from smtpbridge.dialect.instructions import Instructions, Refusal, Remark
 from smtpbridge.dialect.sender import aligned
-from smtpbridge.dialect.translate import translate
+from smtpbridge.dialect.translate import read_wishes, translate
 from smtpbridge.mail.addresses import first_address
 from smtpbridge.mail.headers import HeaderBlock, end_of_header, unfold
 from smtpbridge.mail.message import Envelope
@@ -123,7 +122,7 @@ def _translated(content: Content, header: HeaderBlock, sender: str, around: Circ
     if len(envelope.recipients) > around.listener.max_recipients:
         return _Fate(str(texts.TOO_MANY), len(envelope.recipients), {})
     policy = around.policy.for_sender(around.defaults, around.subaccount)
-    reading = sparkpost.read(header.values(_API))
+    _, reading = read_wishes(header)
     wishes = reading.instructions if not isinstance(reading, Refusal) else Instructions()
     plan = translate(
         envelope,

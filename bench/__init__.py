@@ -1,0 +1,1 @@
+"""How fast the bridge is, and against what."""
