@@ -5,10 +5,15 @@ from twisted.internet.error import ConnectionRefusedError as Refusal
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
+from smtpbridge.dialect.plan import Frame, Transaction
+from smtpbridge.mail.message import Envelope
+from smtpbridge.relay.attempt import Attempt
 from smtpbridge.relay.deadlines import Deadlines
 from smtpbridge.relay.leases import Counts, Limits
 from smtpbridge.relay.pool import Host, Login, Pool
+from smtpbridge.relay.submission import Outgoing
 from smtpbridge.relay.upstream import Letter, Patience, UpstreamConnection
+from smtpbridge.relay.verdict import Outcome
 from smtpbridge.secret import Secret
 from smtpbridge.smtp.replies import Reply
 from tests.relay.fakes import CLIENT_TLS, Asker, Line, Place, content, cut, log_lines, make_ready
@@ -344,3 +349,23 @@ class ClosingTest(PoolCase):
 
         self.assertTrue(self.done(first))
         self.assertTrue(self.done(second))
+
+
+def test_a_crowd_that_cannot_be_sent_is_refused_one_after_the_other() -> None:
+    clock, place = Clock(), Place()
+    ends: list[Outcome] = []
+    pool = Pool(
+        "main",
+        [Host("h", place, CLIENT_TLS)],
+        Limits(hosts=1, max_connections=1),
+        Deadlines(clock),
+        hello_name="bridge.test",
+    )
+    transaction = Transaction("main", Envelope("a@x.test", ("b@x.test",)), Frame(b"Subject: x\r\n", b""))
+    for number in range(900):
+        letter = Outgoing(str(number), content(b"\xe4\r\n"), True, 1000.0)
+        Attempt(pool, transaction, letter, lambda outcome, _: ends.append(outcome)).start(bounded=True)
+
+    make_ready(*place.accept(), "PIPELINING")
+
+    assert [outcome.answer.code for outcome in ends] == [554] * 900

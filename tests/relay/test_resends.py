@@ -1,5 +1,6 @@
 """A message that is sent again is recognised by its octets, and by nothing less."""
 
+from dataclasses import replace
 from typing import cast
 
 from twisted.internet.task import Clock
@@ -119,3 +120,20 @@ class ResendsTest(TestCase):
 
         self.assertNotEqual(digest_of(one), digest_of(other))
         self.assertNotEqual(looks_of(one), looks_of(other))
+
+    def test_what_is_too_old_is_forgotten_whatever_comes(self) -> None:
+        for number in range(100):
+            message = sent(sender=f"s{number}@a.test")
+            self.resends.settled(self.resends.watch(message), message, TAKEN)
+        self.clock.advance(REMEMBER_SECONDS + 1)
+
+        self.resends.ask(sent(sender="other@a.test"), lambda _: None, lambda: None)
+
+        self.assertEqual(({}, {}), (self.resends._answers, self.resends._seen))
+
+
+def test_the_same_content_for_another_subaccount_is_another_message() -> None:
+    one, other = sent(), replace(sent(), subaccount="7")
+
+    assert digest_of(one) != digest_of(other)
+    assert looks_of(one) != looks_of(other)

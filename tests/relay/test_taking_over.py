@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Any
 
-from tests.relay.scripted import CUT, SILENCE, USUAL, Line
+from tests.relay.scripted import CUT, SILENCE, USUAL
 from tests.relay.world import Caller, RelayCase, message
 
 QUICK = "[queue]\nfirst_retry_seconds = 0.1\nlongest_retry_seconds = 1\n"
@@ -100,6 +100,27 @@ class LeftoversTest(TakingOverCase):
         self.assertEqual(1, len(self.stored()))
         self.assertTrue([line for line in self.log() if "outcome=unknown recipients=<x@rcpt.test>" in line])
         self.assertEqual(["a@rcpt.test"], seen.recipients())
+
+    async def test_a_thousand_copies_refused_for_good_do_not_cost_the_sender_its_250(self) -> None:
+        seen = await self.upstream({"RCPT": [USUAL, b"550 5.1.1 no\r\n"]})
+        await self.relay(more="[queue]\nfirst_retry_seconds = 60\n")
+        api = {"bcc": [f"x{number}@rcpt.test" for number in range(1000)]}
+
+        answer = await (await self.caller()).mail("a@rcpt.test", data=message(api))
+
+        self.assertEqual("250", answer[:3])
+        self.assertEqual(["a@rcpt.test"], seen.recipients())
+        await self.eventually(lambda: self.service._bridge.under_way == 0)
+
+    async def test_who_is_refused_for_good_is_tried_once_more_and_then_given_up(self) -> None:
+        seen = await self.upstream({"RCPT b@rcpt.test": b"550 5.1.1 no\r\n"})
+        await self.relay(more=QUICK)
+
+        await (await self.caller()).mail("a@rcpt.test", "b@rcpt.test")
+
+        await self.nothing_is_left()
+        self.assertEqual(2, seen.commands.count("RCPT TO:<b@rcpt.test>"))
+        self.assertEqual(1, sum("given_up=<b@rcpt.test>" in line for line in self.log()))
 
 
 class QueueTest(TakingOverCase):
@@ -200,11 +221,11 @@ class QueueTest(TakingOverCase):
 
 
 class SentAgainTest(TakingOverCase):
-    async def hang_up_behind_the_dot(self, caller: Caller, data: bytes, waits: Line | None = None) -> None:
+    async def hang_up_behind_the_dot(self, caller: Caller, data: bytes, tail: bytes = b"") -> None:
         caller.send(b"MAIL FROM:<news@sender.test>\r\nRCPT TO:<a@rcpt.test>\r\nDATA\r\n")
         for _ in range(3):
             await caller.reply()
-        caller.send(data + b".\r\n")
+        caller.send(data + b".\r\n" + tail)
 
     async def test_a_message_whose_sender_hung_up_is_not_sent_twice(self) -> None:
         seen = await self.upstream({".": [SILENCE, USUAL]})
@@ -239,6 +260,76 @@ class SentAgainTest(TakingOverCase):
 
         self.assertEqual("250 2.6.0 Message queued as 9", await again.reply())
         self.assertEqual(1, sum(command.startswith("MAIL") for command in seen.commands))
+
+    async def test_a_sender_that_said_quit_behind_its_dot_and_hung_up_is_recognised_too(self) -> None:
+        seen = await self.upstream({".": [SILENCE, USUAL]})
+        await self.relay()
+        caller = await self.caller()
+        await self.hang_up_behind_the_dot(caller, message(), tail=b"QUIT\r\n")
+        await self.eventually(lambda: any(line.data is None and line.recipients for line in seen.connections))
+        caller.transport.abortConnection()  # type: ignore[union-attr]
+        await self.eventually(lambda: not self.service._doors[0].gate.sessions)
+        seen.connections[0].act(b"250 2.6.0 Message queued as 9\r\n")
+        await self.eventually(lambda: any("verdict=250" in line for line in self.log()))
+
+        await (await self.caller()).mail("a@rcpt.test")
+
+        self.assertEqual(1, sum(command.startswith("MAIL") for command in seen.commands))
+
+    async def test_a_message_whose_session_was_cut_is_not_sent_twice(self) -> None:
+        seen = await self.upstream({".": [SILENCE, USUAL]})
+        await self.relay()
+        caller = await self.caller()
+        await self.hang_up_behind_the_dot(caller, message())
+        await self.eventually(lambda: any(line.data is None and line.recipients for line in seen.connections))
+        self.service._doors[0].gate.cut()
+        self.assertEqual("421", (await caller.reply())[:3])
+        await self.eventually(lambda: not self.service._doors[0].gate.sessions)
+        seen.connections[0].act(b"250 2.6.0 Message queued as 9\r\n")
+        await self.eventually(lambda: any("verdict=250" in line for line in self.log()))
+
+        await (await self.caller()).mail("a@rcpt.test")
+
+        self.assertEqual(1, sum(command.startswith("MAIL") for command in seen.commands))
+
+    async def test_the_answer_is_given_once_and_the_same_message_after_that_is_a_new_one(self) -> None:
+        seen = await self.upstream({".": [SILENCE, USUAL]})
+        await self.relay()
+        caller = await self.caller()
+        await self.hang_up_behind_the_dot(caller, message())
+        await self.eventually(lambda: any(line.data is None and line.recipients for line in seen.connections))
+        caller.transport.abortConnection()  # type: ignore[union-attr]
+        await self.eventually(lambda: not self.service._doors[0].gate.sessions)
+        seen.connections[0].act(b"250 2.6.0 Message queued as 9\r\n")
+        await self.eventually(lambda: any("verdict=250" in line for line in self.log()))
+        again = await self.caller()
+
+        self.assertEqual("250 2.6.0 Message queued as 9", await again.mail("a@rcpt.test"))
+        self.assertEqual("250 2.6.0 Message queued as 4711", await again.mail("a@rcpt.test"))
+
+    async def test_a_retry_that_waits_for_its_twin_is_answered_in_time(self) -> None:
+        seen = await self.upstream({".": [SILENCE, USUAL]})
+        await self.relay(listener="verdict_seconds = 2")
+        caller = await self.caller()
+        await self.hang_up_behind_the_dot(caller, message())
+        await self.eventually(lambda: any(line.data is None and line.recipients for line in seen.connections))
+        caller.transport.abortConnection()  # type: ignore[union-attr]
+        await self.eventually(lambda: not self.service._doors[0].gate.sessions)
+        again = await self.caller()
+        await self.hang_up_behind_the_dot(again, message())
+
+        self.assertEqual("451 4.4.2 No answer from the provider in time", await again.reply())
+        seen.connections[0].act(b"250 2.6.0 Message queued as 9\r\n")
+        await self.eventually(lambda: self.service._bridge.under_way == 0)
+        self.assertEqual("250 2.6.0 Message queued as 9", await (await self.caller()).mail("a@rcpt.test"))
+
+    async def test_a_session_does_not_keep_a_message_that_was_refused_at_once(self) -> None:
+        await self.upstream()
+        await self.relay()
+        await (await self.caller()).mail("a@rcpt.test", data=message({"tags": "no"}))
+
+        [session] = self.service._doors[0].gate.sessions
+        self.assertIsNone(session._delivery)  # type: ignore[attr-defined]
 
     async def test_another_message_of_the_same_size_is_another_message(self) -> None:
         seen = await self.upstream({".": [SILENCE, USUAL]})
