@@ -13,7 +13,7 @@ In proxy mode a sender hears one reply, and the outcomes behind it may differ.
     nobody  refused            either        upstream's class and words   nothing
     nobody  nobody knows       either        451                          nothing
     some    refused for now    there         250 once it is durable       those, to be tried again
-    some    refused for good   there         250 once it is durable       those, to be reported
+    some    refused for good   there         250 once it is durable       those, tried once more, then reported
     some    nobody knows       there         250 once it is durable       those, held: not tried again
     some    anything           none, fails   451                          nothing; the log names both groups
 
