@@ -122,6 +122,22 @@ class LeftoversTest(TakingOverCase):
         self.assertEqual(2, seen.commands.count("RCPT TO:<b@rcpt.test>"))
         self.assertEqual(1, sum("given_up=<b@rcpt.test>" in line for line in self.log()))
 
+    async def test_nothing_is_kept_where_the_sender_is_told_to_retry(self) -> None:
+        await self.upstream({"RCPT b@rcpt.test": b"450 4.2.1 later\r\n", "RCPT c@rcpt.test": b"550 5.1.1 no\r\n"})
+        await self.relay(more="[queue]\nfirst_retry_seconds = 60\n" + BOUNCES)
+        caller = await self.caller()
+        await self.eventually(lambda: (self.folder / "store" / "queue.sqlite3").exists())
+
+        def full(name: str) -> None:
+            if name == "commit":
+                raise OSError(28, "No space left on device")
+
+        self.step = full
+        answer = await caller.mail("a@rcpt.test", "b@rcpt.test", "c@rcpt.test")
+        self.step = lambda _: None
+
+        self.assertEqual(("451", []), (answer[:3], self.stored()))
+
 
 class QueueTest(TakingOverCase):
     async def test_the_answer_comes_when_the_message_is_stored_and_it_is_delivered_later(self) -> None:
@@ -196,6 +212,35 @@ class QueueTest(TakingOverCase):
         await self.eventually(lambda: len(seen.taken) == 1)
         self.assertEqual(["news@sender.test"], seen.recipients())
         self.assertIn(b"Final-Recipient: rfc822; a@rcpt.test", seen.taken[0].data)
+
+    async def test_a_parcel_under_way_is_not_sent_again_when_its_lease_ran_out(self) -> None:
+        seen = await self.upstream({".": [SILENCE, USUAL]})
+        await self.relay(listener=QUEUE, more=QUICK)
+        caller = await self.caller()
+        await caller.mail("a@rcpt.test")
+        await self.eventually(lambda: any(line.data is None and line.recipients for line in seen.connections))
+        self.ahead = 1000.0
+        await caller.mail("z@rcpt.test")
+        await self.eventually(lambda: "z@rcpt.test" in seen.recipients())
+        seen.connections[0].act(b"250 2.6.0 Message queued as 9\r\n")
+        await self.nothing_is_left()
+
+        self.assertEqual(1, seen.commands.count("RCPT TO:<a@rcpt.test>"))
+
+    async def test_stopping_is_no_reason_to_give_a_parcel_up(self) -> None:
+        seen = await self.upstream({"GREETING": SILENCE})
+        service = await self.relay(listener=QUEUE, more=QUICK + "lifetime_seconds = 1\n")
+        await (await self.caller()).mail("a@rcpt.test")
+        await self.eventually(lambda: len(seen.connections) == 1)
+        self.ahead = 1000.0
+        stopping = service.stopService()
+        keeping = service._keeping
+        assert keeping is not None
+        await self.eventually(lambda: keeping.runner._stopping)
+        service._pools[0].close()  # as the service does when draining took too long
+        await stopping
+
+        self.assertEqual(1, len(self.stored()))
 
     async def test_a_restart_goes_on_where_the_last_process_stopped(self) -> None:
         seen = await self.upstream({"MAIL": [b"451 4.3.0 no\r\n"] * 2 + [USUAL]})

@@ -7,6 +7,7 @@ The configuration goes through `config.loads`, so what is tested is what an oper
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,9 @@ class RelayCase(TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
         self.ca.cert_pem.write_to_path(str(self.folder / "ca.pem"))
         (self.folder / "password").write_text(PASSWORD)
+        # How far the relay's time of day is ahead, and what happens at each step of its store.
+        self.ahead = 0.0
+        self.step: Callable[[str], None] = lambda _: None
         self.events: list[LogEvent] = []
         observer: Any = self.events.append
         globalLogPublisher.addObserver(observer)
@@ -175,7 +179,12 @@ class RelayCase(TestCase):
             store=json.dumps(str((self.folder / store).absolute())),
             more=more,
         )
-        service = relay_service(loads(text, base=self.folder, environ={}), reactor)
+        service = relay_service(
+            loads(text, base=self.folder, environ={}),
+            reactor,
+            epoch=lambda: time.time() + self.ahead,
+            steps=lambda name: self.step(name),
+        )
         service.privilegedStartService()
         service.startService()
         self.addCleanup(service.stopService)
