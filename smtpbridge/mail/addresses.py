@@ -53,6 +53,7 @@ _ATOMS = re.compile(rf"{_ATOM}(?: {_ATOM})*")
 _PRINTABLE = re.compile(r"[ -~]+")
 _TO_ESCAPE = re.compile(r'(["\\])')
 
+_LEADING_ADDRESS = re.compile(r"[^\",;<>]*@[^\",;<>]+[,;]")
 _SEVERAL = "more than one address where one is wanted"
 # An address up to a comma, a semicolon (as some mail programs write lists) or a blank.
 _ANOTHER = re.compile(r"[^@]*@[^@,; ]+[,; ]")
@@ -132,6 +133,9 @@ def parse_mailbox(text: str) -> NamedAddress:
     else:
         # A quote that nobody closed: the last angle bracket still says where the address is.
         name, _, address = text[:-1].rpartition("<")
+    if _LEADING_ADDRESS.match(name):
+        # An address before a comma, outside quotes, is a recipient of its own: reading it as a name would lose it.
+        raise BadAddress(_SEVERAL)
     return NamedAddress(parse_address(address.strip(" ")), _unquoted(name).strip(" "))
 
 

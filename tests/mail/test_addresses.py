@@ -217,3 +217,13 @@ def test_any_from_field_gives_an_address_or_none(value: bytes) -> None:
 def test_two_spellings_have_one_key_and_one_domain() -> None:
     assert key("A@B.Example") == key("a@b.eXAMPLE")
     assert domain_of('"a@x"@B.Example') == "b.example"
+
+
+@pytest.mark.parametrize("text", ["a@b.example, X <c@d.example>", "a@b.example; <c@d.example>"])
+def test_an_address_in_front_of_a_comma_is_not_taken_for_a_name(text: str) -> None:
+    with pytest.raises(BadAddress, match="more than one address"):
+        parse_mailbox(text)
+
+
+def test_a_quoted_name_may_hold_an_address_and_a_comma() -> None:
+    assert parse_mailbox('"a@b.example, or so" <c@d.example>').address == "c@d.example"
