@@ -155,6 +155,11 @@ def run(life: Life, tell_port: Connection) -> None:
     [bound] = service.ports
     address = bound.getHost()
     assert isinstance(address, IPv4Address)
-    tell_port.send(address.port)
-    tell_port.close()
+
+    def tell() -> None:
+        # Not before the signal is taken care of: whoever knows the port may end this process.
+        tell_port.send(address.port)
+        tell_port.close()
+
+    reactor.callWhenRunning(tell)
     reactor.run()
