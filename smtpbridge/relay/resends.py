@@ -109,7 +109,7 @@ class Resends:
         now = self._keeper.epoch()
         self._forget_old(now)
         before = self._from_before > now
-        if not before and looks_of(message) not in self._seen:
+        if not before and (not self._seen or looks_of(message) not in self._seen):
             new()
             return
         key = digest_of(message)
