@@ -109,7 +109,9 @@ def test_five_hundred_messages_from_postfix_reach_every_recipient_exactly_once(p
     carried = statistics["messages_per_connection"]
     assert isinstance(carried, list)
     assert len(carried) <= MAX_CONNECTIONS
-    assert min(carried) >= 20
+    # The connection that was used last is taken first, so one that only a moment's crowd wanted may carry few.
+    assert sum(carried) / len(carried) >= 100
+    assert sorted(carried)[len(carried) // 2] >= 20
 
 
 def test_postfix_with_tls_and_a_login_hands_its_mail_over(papers: Papers, tmp_path: Path) -> None:
