@@ -40,8 +40,9 @@ from smtpbridge.mail.message import Envelope
 from smtpbridge.mail.trace import Trace, rfc5322_date
 from smtpbridge.relay.admission import STOPPING, Admission
 from smtpbridge.relay.auth import Accounts, allowed, read_user_name
-from smtpbridge.relay.bridge import Bridge, Delivery
+from smtpbridge.relay.bridge import Bridge
 from smtpbridge.relay.deadlines import NEVER, Deadlines
+from smtpbridge.relay.delivery import Delivery
 from smtpbridge.relay.intake import sealed
 from smtpbridge.relay.spool import Spool
 from smtpbridge.relay.submission import Submission

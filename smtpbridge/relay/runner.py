@@ -21,7 +21,6 @@ parcel that it is about is removed, so a crash may tell somebody twice, never no
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol as Contract
 
 from twisted.logger import Logger
@@ -35,6 +34,7 @@ from smtpbridge.relay.pool import Pool
 from smtpbridge.relay.reports import Reporter
 from smtpbridge.relay.schedule import Pace, Schedule
 from smtpbridge.relay.spool import Content
+from smtpbridge.relay.stored import StoredBody
 from smtpbridge.relay.submission import Outgoing
 from smtpbridge.relay.verdict import Outcome, Refused, Stage, final_refusal
 from smtpbridge.store.interface import BodyReader, Store
@@ -62,40 +62,6 @@ class InThread(Contract):
 
     def callFromThread(self, call: Callable[..., object], *arguments: object) -> None:
         """Call in the reactor's thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredBody:
-    """A body that the store keeps, as an attempt wants it."""
-
-    reader: BodyReader
-
-    @property
-    def body_size(self) -> int:
-        """All its octets."""
-        return self.reader.size
-
-    @property
-    def in_memory(self) -> bytes | None:
-        """The body, where it is in memory."""
-        return self.reader.in_memory
-
-    def read(self, at: int) -> bytes:
-        """Return up to 64 KiB from that position on."""
-        return self.reader.read(at)
-
-    def is_ascii(self) -> bool:
-        """Tell whether all of it is 7-bit."""
-        at = 0
-        while chunk := self.read(at):
-            if not chunk.isascii():
-                return False
-            at += len(chunk)
-        return True
-
-    def close(self) -> None:
-        """Give the file back."""
-        self.reader.close()
 
 
 class QueueRunner:

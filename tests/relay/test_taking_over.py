@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Any
 
-from tests.relay.scripted import CUT, SILENCE, USUAL
+from tests.relay.scripted import CUT, SILENCE, USUAL, Upstream
 from tests.relay.world import Caller, RelayCase, message
 
 QUICK = "[queue]\nfirst_retry_seconds = 0.1\nlongest_retry_seconds = 1\n"
@@ -272,6 +272,17 @@ class SentAgainTest(TakingOverCase):
             await caller.reply()
         caller.send(data + b".\r\n" + tail)
 
+    async def gone_at_the_dot(self, seen: Upstream, caller: Caller) -> None:
+        """The provider has all of the message and says nothing; its sender hangs up."""
+        await self.eventually(lambda: any(line.data is None and line.recipients for line in seen.connections))
+        caller.transport.abortConnection()  # type: ignore[union-attr]
+        await self.eventually(lambda: not self.service._doors[0].gate.sessions)
+
+    async def taken_at_last(self, seen: Upstream) -> None:
+        """The provider says yes to the message that it kept waiting."""
+        seen.connections[0].act(b"250 2.6.0 Message queued as 9\r\n")
+        await self.eventually(lambda: any("verdict=250" in line for line in self.log()))
+
     async def test_a_message_whose_sender_hung_up_is_not_sent_twice(self) -> None:
         seen = await self.upstream({".": [SILENCE, USUAL]})
         await self.relay()
@@ -281,8 +292,7 @@ class SentAgainTest(TakingOverCase):
         caller.transport.abortConnection()  # type: ignore[union-attr]
         await caller.until(lambda: caller.closed)
         await self.eventually(lambda: not self.service._doors[0].gate.sessions)
-        seen.connections[0].act(b"250 2.6.0 Message queued as 9\r\n")
-        await self.eventually(lambda: any("verdict=250" in line for line in self.log()))
+        await self.taken_at_last(seen)
 
         answer = await (await self.caller()).mail("a@rcpt.test")
 
@@ -295,9 +305,7 @@ class SentAgainTest(TakingOverCase):
         await self.relay()
         caller = await self.caller()
         await self.hang_up_behind_the_dot(caller, message())
-        await self.eventually(lambda: any(line.data is None and line.recipients for line in seen.connections))
-        caller.transport.abortConnection()  # type: ignore[union-attr]
-        await self.eventually(lambda: not self.service._doors[0].gate.sessions)
+        await self.gone_at_the_dot(seen, caller)
         again = await self.caller()
         await self.hang_up_behind_the_dot(again, message())
         await self.eventually(lambda: sum("received client=" in line for line in self.log()) == 2)
@@ -311,11 +319,8 @@ class SentAgainTest(TakingOverCase):
         await self.relay()
         caller = await self.caller()
         await self.hang_up_behind_the_dot(caller, message(), tail=b"QUIT\r\n")
-        await self.eventually(lambda: any(line.data is None and line.recipients for line in seen.connections))
-        caller.transport.abortConnection()  # type: ignore[union-attr]
-        await self.eventually(lambda: not self.service._doors[0].gate.sessions)
-        seen.connections[0].act(b"250 2.6.0 Message queued as 9\r\n")
-        await self.eventually(lambda: any("verdict=250" in line for line in self.log()))
+        await self.gone_at_the_dot(seen, caller)
+        await self.taken_at_last(seen)
 
         await (await self.caller()).mail("a@rcpt.test")
 
@@ -330,8 +335,7 @@ class SentAgainTest(TakingOverCase):
         self.service._doors[0].gate.cut()
         self.assertEqual("421", (await caller.reply())[:3])
         await self.eventually(lambda: not self.service._doors[0].gate.sessions)
-        seen.connections[0].act(b"250 2.6.0 Message queued as 9\r\n")
-        await self.eventually(lambda: any("verdict=250" in line for line in self.log()))
+        await self.taken_at_last(seen)
 
         await (await self.caller()).mail("a@rcpt.test")
 
@@ -342,11 +346,8 @@ class SentAgainTest(TakingOverCase):
         await self.relay()
         caller = await self.caller()
         await self.hang_up_behind_the_dot(caller, message())
-        await self.eventually(lambda: any(line.data is None and line.recipients for line in seen.connections))
-        caller.transport.abortConnection()  # type: ignore[union-attr]
-        await self.eventually(lambda: not self.service._doors[0].gate.sessions)
-        seen.connections[0].act(b"250 2.6.0 Message queued as 9\r\n")
-        await self.eventually(lambda: any("verdict=250" in line for line in self.log()))
+        await self.gone_at_the_dot(seen, caller)
+        await self.taken_at_last(seen)
         again = await self.caller()
 
         self.assertEqual("250 2.6.0 Message queued as 9", await again.mail("a@rcpt.test"))
@@ -357,9 +358,7 @@ class SentAgainTest(TakingOverCase):
         await self.relay(listener="verdict_seconds = 2")
         caller = await self.caller()
         await self.hang_up_behind_the_dot(caller, message())
-        await self.eventually(lambda: any(line.data is None and line.recipients for line in seen.connections))
-        caller.transport.abortConnection()  # type: ignore[union-attr]
-        await self.eventually(lambda: not self.service._doors[0].gate.sessions)
+        await self.gone_at_the_dot(seen, caller)
         again = await self.caller()
         await self.hang_up_behind_the_dot(again, message())
 
@@ -381,11 +380,8 @@ class SentAgainTest(TakingOverCase):
         await self.relay()
         caller = await self.caller()
         await self.hang_up_behind_the_dot(caller, message(subject="one"))
-        await self.eventually(lambda: any(line.data is None and line.recipients for line in seen.connections))
-        caller.transport.abortConnection()  # type: ignore[union-attr]
-        await self.eventually(lambda: not self.service._doors[0].gate.sessions)
-        seen.connections[0].act(b"250 2.6.0 Message queued as 9\r\n")
-        await self.eventually(lambda: any("verdict=250" in line for line in self.log()))
+        await self.gone_at_the_dot(seen, caller)
+        await self.taken_at_last(seen)
 
         answer = await (await self.caller()).mail("a@rcpt.test", data=message(subject="two"))
 
@@ -396,11 +392,8 @@ class SentAgainTest(TakingOverCase):
         service = await self.relay()
         caller = await self.caller()
         await self.hang_up_behind_the_dot(caller, message())
-        await self.eventually(lambda: any(line.data is None and line.recipients for line in seen.connections))
-        caller.transport.abortConnection()  # type: ignore[union-attr]
-        await self.eventually(lambda: not self.service._doors[0].gate.sessions)
-        seen.connections[0].act(b"250 2.6.0 Message queued as 9\r\n")
-        await self.eventually(lambda: any("verdict=250" in line for line in self.log()))
+        await self.gone_at_the_dot(seen, caller)
+        await self.taken_at_last(seen)
         await service.stopService()
         await self.relay()
 
