@@ -23,13 +23,14 @@ from smtpbridge.relay.ids import message_ids
 from smtpbridge.relay.keeper import Keeper
 from smtpbridge.relay.keeping import Keeping
 from smtpbridge.relay.leases import Limits
-from smtpbridge.relay.listener import Gate, Habits
+from smtpbridge.relay.listener import Gate
 from smtpbridge.relay.pool import Host, Login, Pool
 from smtpbridge.relay.reports import Reporter, Route
 from smtpbridge.relay.resends import Resends
 from smtpbridge.relay.runner import QueueRunner
 from smtpbridge.relay.schedule import Schedule
 from smtpbridge.relay.service import Door, RelayService
+from smtpbridge.relay.site import Habits
 from smtpbridge.relay.tls import client_options, server_context
 from smtpbridge.relay.upstream import Patience
 from smtpbridge.settings.endpoint import Reach

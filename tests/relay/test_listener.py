@@ -13,7 +13,9 @@ from twisted.trial.unittest import TestCase
 from smtpbridge.relay.auth import Account, Accounts
 from smtpbridge.relay.bridge import Bridge
 from smtpbridge.relay.deadlines import Deadlines
-from smtpbridge.relay.listener import Gate, Habits, Sender
+from smtpbridge.relay.listener import Gate
+from smtpbridge.relay.sender import Sender
+from smtpbridge.relay.site import Habits
 from smtpbridge.relay.submission import Submission
 from smtpbridge.secret import Secret
 from smtpbridge.smtp.events import Terms

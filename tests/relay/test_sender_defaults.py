@@ -11,7 +11,9 @@ from smtpbridge.dialect.policy import UNSAID, Defaults
 from smtpbridge.relay.auth import Account, Accounts, UserName, read_user_name
 from smtpbridge.relay.bridge import Bridge
 from smtpbridge.relay.deadlines import Deadlines
-from smtpbridge.relay.listener import Gate, Habits, Sender
+from smtpbridge.relay.listener import Gate
+from smtpbridge.relay.sender import Sender
+from smtpbridge.relay.site import Habits
 from smtpbridge.secret import Secret
 from tests.relay.fakes import SERVER_TLS
 from tests.relay.test_listener import HABITS, MESSAGE, QUEUED, ListenerCase
