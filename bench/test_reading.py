@@ -2,9 +2,7 @@
 How fast a header is read and translated: `python -m pytest bench/test_reading.py`.
 
 The typical message has an X-MSYS-API of 1.2 KB in folded lines, between the
-fields of an ordinary mail.  The hostile texts are a mebibyte of one thing each,
-the worst that the limit on the header lets in; what grows with the square of
-the length shows up here.
+fields of an ordinary mail.  What is made to cost is in `test_hostile.py`.
 """
 
 import json
@@ -14,10 +12,9 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from smtpbridge.dialect.instructions import Reading
-from smtpbridge.dialect.jsontext import BadJson, read_lenient, read_strict
 from smtpbridge.dialect.plan import Plan
 from smtpbridge.dialect.policy import Policy
-from smtpbridge.dialect.sparkpost import MOST_OCTETS, read
+from smtpbridge.dialect.sparkpost import read
 from smtpbridge.dialect.translate import translate
 from smtpbridge.mail.headers import HeaderBlock
 from smtpbridge.mail.message import Envelope
@@ -75,43 +72,3 @@ def test_translate_a_message(benchmark: BenchmarkFixture, value: bytes) -> None:
 
     assert isinstance(plan, Plan)
     assert len(plan.transactions) == 1
-
-
-def filled(unit: str, start: str = '{"metadata":{"a":[', end: str = "]}}") -> str:
-    """Return as much of one thing as the limit on the header lets in."""
-    return start + unit * ((MOST_OCTETS - len(start) - len(end)) // len(unit)) + end
-
-
-HOSTILE = {
-    "numbers": filled("1,"),
-    "arrays": filled("[],"),
-    "objects": filled('{"a":1},'),
-    "strings": filled('"",'),
-    "single quotes": filled("'',"),
-    "zeros": filled("01,"),
-    "literals": filled("TRUE,"),
-    "trailing commas": filled("[1,],"),
-    "comments": filled("/**/1,"),
-    "keys": "{" + ",".join(f'"k{number:06}":1' for number in range(80_000)) + ",}",
-    "deep": "[" * 100_000,
-    "escapes": filled("\\u0000", '"', '",'),
-    "quotes": filled('\\"', "['", ""),
-    "commas": filled(",", "[", ""),
-    "openings": filled("/*", "[", ""),
-}
-
-
-def refused_or_read(text: str) -> None:
-    """Do what is done to a header: strictly, then leniently."""
-    for reader in (read_strict, read_lenient):
-        try:
-            reader(text)
-        except BadJson:
-            continue
-        return
-
-
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_read_a_mebibyte_of_one_thing(benchmark: BenchmarkFixture, text: str) -> None:
-    """What fails strict JSON costs both readers."""
-    benchmark.pedantic(refused_or_read, (text,), rounds=3)

@@ -63,12 +63,14 @@ class Refusal:
     """
     Nobody gets the message, and the sender is told why.
 
-    `code` and `enhanced` are those of the SMTP reply (RFC 5321, 4.2; RFC 3463); `text` is printable ASCII.
+    `code` and `enhanced` are those of the SMTP reply (RFC 5321, 4.2; RFC 3463); `text` is printable ASCII.  `limit` is
+    the key in the configuration whose bound the message is over, to count by; empty where there is none.
     """
 
     text: str
     code: int = 550
     enhanced: str = "5.6.0"
+    limit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

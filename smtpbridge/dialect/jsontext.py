@@ -16,8 +16,10 @@ length where it can, so that positions hold; then the same scanner reads it.
 The first thing that neither grammar knows ends the mending: the scanner stops
 there, or has already seen the end of the value.
 
-A text of a mebibyte costs one pass of each.  Numbers are objects of their own
-and cost more to make than to read, so a long text makes equal ones once.
+Octets cost next to nothing here, values and steps of mending cost about a
+microsecond each, so both are bounded: by a count of commas and openings before
+anything is built, and while mending.  Only where a text holds more of these
+characters than values are allowed are they looked for outside of strings.
 
 `write` gives ASCII without white space: every control character and every
 character outside ASCII is an escape, lone surrogates included.
@@ -26,7 +28,7 @@ What must not be known here: what any member means.
 """
 
 import re
-from functools import lru_cache
+from itertools import islice
 from json import JSONDecodeError, JSONDecoder
 from json.encoder import encode_basestring_ascii as quote
 from typing import NoReturn
@@ -35,7 +37,8 @@ from smtpbridge.dialect.instructions import Json, Number
 from smtpbridge.errors import SmtpbridgeError
 
 MOST_LEVELS = 100  # nobody's metadata is that deep, and walking down costs stack
-_LONG = 1 << 14  # from here on it pays to remember numbers
+# Five times what a thousand copies in the longest form hold: each two objects, an address and a name.
+MOST_VALUES = 20_000
 
 
 class BadJson(SmtpbridgeError, ValueError):
@@ -45,6 +48,24 @@ class BadJson(SmtpbridgeError, ValueError):
         super().__init__(f"{reason} at character {position + 1}")
         self.position = position
         self.reason = reason
+
+
+class TooMuch(BadJson):
+    """Text with more of something than is read: reading it in another way would not help."""
+
+
+class TooManyValues(TooMuch):
+    """Text with more values than are read, or wrong in more places than are mended."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "too many values")
+
+
+class TooDeep(TooMuch):
+    """Text that is nested deeper than is read."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "nested too deeply")
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -67,6 +88,11 @@ _REASONS = {
 
 _COMMENT = r"/\*(?:[^*]++|\*(?!/))*+\*/|//[^\n]*+"
 _SKIP = rf"(?:[ \t\n\v\f\r]++|{_COMMENT})*+"  # what means nothing between tokens
+# What commas and brackets count for nothing in.  Where the end is missing nobody reads on, and looking for it from each
+# beginning would cost the square of the length.
+_OPAQUE = re.compile(
+    r"""\"(?:[^"\\]++|\\.)*+"?+|'(?:[^'\\]++|\\.)*+'?+|/\*(?:[^*]++|\*(?!/))*+(?:\*/)?+|//[^\n]*+""", re.DOTALL
+)
 _ODDITY = re.compile(
     rf"""
     (?:  # what is strict JSON already
@@ -78,7 +104,7 @@ _ODDITY = re.compile(
       | (?:true|false|null)(?![\w.])
     )*+
     (?:
-        ((?:[\v\f]|{_COMMENT})++)
+        ((?:[\v\f]|{_COMMENT}){_SKIP})
       | ('[^'"\\]*+'(?:[ ,]*+'[^'"\\]*+')*+)  # several at once: a mebibyte of them is as many steps less
       | ('(?:[^'\\]++|\\.)*+')
       | (,)
@@ -89,38 +115,38 @@ _ODDITY = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _BLANKS, _PLAIN_QUOTED, _SINGLE_QUOTED, _COMMA, _LITERAL, _ZEROS, _UNKNOWN = range(1, 8)
-_TO_ESCAPE = re.compile(r'\\.|"', re.DOTALL)
 _BLANK = re.compile(r"[ \t\n\r]*")
 
 
-def read_strict(text: str) -> Json:
+def read_strict(text: str, most_values: int = MOST_VALUES, most_levels: int = MOST_LEVELS) -> Json:
     """Return the value of a JSON text (RFC 8259); of two equal names the last counts; raise `BadJson`."""
+    _check_count(text, most_values)
     try:
-        value: Json = (_STRICT if len(text) < _LONG else _remembering(strict=True)).decode(text)
+        value: Json = _STRICT.decode(text)
     except JSONDecodeError as error:
         raise BadJson(error.pos, "not JSON") from error
     except RecursionError as error:
-        raise BadJson(0, "nested too deeply") from error
-    _check_depth(value, text)
+        raise TooDeep from error
+    _check_depth(value, text, most_levels)
     return value
 
 
-def read_lenient(text: str) -> Json:
+def read_lenient(text: str, most_values: int = MOST_VALUES, most_levels: int = MOST_LEVELS) -> Json:
     """Return the value at the start of a text by json-c's grammar; raise `BadJson`."""
-    mended, longer = _mend(text)
-    decoder = _LENIENT if len(text) < _LONG else _remembering(strict=False)
+    _check_count(text, most_values)
+    mended, longer = _mend(text, most_values)
     blank = _BLANK.match(mended)
     value: Json
     try:
-        value, _ = decoder.raw_decode(mended, blank.end() if blank else 0)
+        value, _ = _LENIENT.raw_decode(mended, blank.end() if blank else 0)
     except JSONDecodeError as error:
         position = error.pos - sum(added for end, added in longer if end <= error.pos)
         at_end = error.pos >= len(mended.rstrip())
         reason = "unexpected end" if at_end else _REASONS.get(error.msg, "not JSON")
         raise BadJson(position, reason) from error
     except RecursionError as error:
-        raise BadJson(0, "nested too deeply") from error
-    _check_depth(value, mended)
+        raise TooDeep from error
+    _check_depth(value, mended, most_levels)
     return value
 
 
@@ -141,18 +167,16 @@ def write(value: Json) -> str:
             return f"{{{','.join([f'{quote(name)}:{write(member)}' for name, member in value.items()])}}}"
 
 
-def _remembering(*, strict: bool) -> JSONDecoder:
-    """Return a decoder for one text that makes equal numbers once."""
-    number = lru_cache(maxsize=None)(Number)
-    return JSONDecoder(parse_int=number, parse_float=number, parse_constant=_refuse_constant, strict=strict)
+def _mend(text: str, most: int) -> tuple[str, list[tuple[int, int]]]:
+    """
+    Return the text with strict JSON for what only json-c takes; and (where it ends, by how much) it got longer.
 
-
-def _mend(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """Return the text with strict JSON for what only json-c takes; and (where it ends, by how much) it got longer."""
+    Raise `TooManyValues` when that is to be done in more than `most` places.
+    """
     parts: list[str] = []
     longer: list[tuple[int, int]] = []
     at = added = 0
-    for odd in _ODDITY.finditer(text):
+    for odd in islice(_ODDITY.finditer(text), most + 1):
         kind = odd.lastindex or _UNKNOWN
         if kind == _UNKNOWN:
             break
@@ -173,19 +197,33 @@ def _mend(text: str) -> tuple[str, list[tuple[int, int]]]:
             new = odd[kind].replace("0", "").rjust(end - start)
         parts += (text[at:start], new)
         at = end
+    else:
+        # The last thing found is always one that nobody knows, the end of the text if nothing else.
+        raise TooManyValues
     parts.append(text[at:])
     return "".join(parts), longer
 
 
-def _check_depth(value: Json, text: str) -> None:
+def _check_count(text: str, most: int) -> None:
+    # A value takes a character, so a short text holds few; then all commas and openings, and at last those that count.
+    if len(text) > most and _count(text) > most and _count(_OPAQUE.sub("", text)) > most:
+        raise TooManyValues
+
+
+def _count(text: str) -> int:
+    """Return at least how many values are inside of containers, and how many containers there are."""
+    return text.count(",") + text.count("[") + text.count("{")
+
+
+def _check_depth(value: Json, text: str, most: int) -> None:
     # Fewer openings than levels allowed: nothing can be too deep, and usually that settles it.
-    if text.count("{") + text.count("[") > MOST_LEVELS and _is_too_deep(value):
-        raise BadJson(0, "nested too deeply")
+    if text.count("{") + text.count("[") > most and _is_too_deep(value, most):
+        raise TooDeep
 
 
-def _is_too_deep(value: Json) -> bool:
+def _is_too_deep(value: Json, most: int) -> bool:
     level: list[Json] = [value]
-    for _ in range(MOST_LEVELS + 1):
+    for _ in range(most + 1):
         containers = [entry for entry in level if isinstance(entry, (list, dict))]
         level = [inner for outer in containers for inner in (outer.values() if isinstance(outer, dict) else outer)]
         if not containers:
@@ -196,5 +234,9 @@ def _is_too_deep(value: Json) -> bool:
 def _double_quoted(single_quoted: str) -> str:
     inner = single_quoted[1:-1]
     if '"' in inner:
-        inner = _TO_ESCAPE.sub(lambda found: '\\"' if found[0] == '"' else found[0], inner)
+        # Between escaped backslashes a backslash belongs to what follows it: quotes lose theirs, then all get one.
+        pieces = inner.split("\\\\")
+        inner = "\\\\".join(
+            [piece.replace('\\"', '"').replace('"', '\\"') if '"' in piece else piece for piece in pieces]
+        )
     return f'"{inner}"'

@@ -15,6 +15,8 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
+from smtpbridge.dialect.bounds import USUAL, Bounds
+
 
 class BccStyle(Enum):
     """How a bcc copy travels: alone with a `Bcc` field of its own, or in the first transaction without one."""
@@ -100,8 +102,9 @@ class Policy:
     The switches of the translation, as `etc/smtpbridge.toml` explains them.
 
     `envelope_from` is "auto", "keep" or an address; `ip_pool` is the pool of a message that names none.
-    `callback_data_limit` is in octets.  Empty text and `None` mean that the header is absent.  `ip_pools` leads from a
-    pool to the name of an upstream, `subaccounts` from the digits behind `X-MSYS-SUBACCOUNT=` to where that mail goes.
+    `callback_data_limit` is in octets; `bounds` say how much of an `X-MSYS-API` is read.  Empty text and `None` mean
+    that the header is absent.  `ip_pools` leads from a pool to the name of an upstream, `subaccounts` from the digits
+    behind `X-MSYS-SUBACCOUNT=` to where that mail goes.
     """
 
     default_upstream: str = "main"
@@ -128,6 +131,7 @@ class Policy:
     entity_id: str = ""
     skip_passive_storage: bool | None = None
     skip_active_storage: bool | None = None
+    bounds: Bounds = USUAL
     ip_pools: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     subaccounts: Mapping[str, Subaccount] = field(default_factory=lambda: MappingProxyType({}))
     # What `for_sender` has answered; no part of the value.  The configuration names every key, so it stays small.

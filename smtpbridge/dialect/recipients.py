@@ -11,6 +11,7 @@ Whether an address was met before is not asked here.
 
 from dataclasses import dataclass
 
+from smtpbridge.dialect.bounds import USUAL, Bounds
 from smtpbridge.dialect.instructions import Json, Mailbox, Refusal, Remark
 from smtpbridge.dialect.jsontext import write
 from smtpbridge.dialect.typed import CONTROL, Refused, array, quoted, string
@@ -31,7 +32,27 @@ class Copies:
 _NONE = Copies()
 
 
-def read_copies(document: dict[str, Json], warnings: list[Remark]) -> Copies:
+class _Domains:
+    """The domains outside ASCII that were met: `mail.addresses` remembers them, so each costs its characters once."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._met: set[str] = set()
+        self._characters = 0
+
+    def meet(self, address: str) -> None:
+        """Raise `Refused` when the domain of an address makes them too many."""
+        domain = address.rpartition("@")[2]
+        if domain.isascii() or domain in self._met:
+            return
+        self._met.add(domain)
+        self._characters += len(domain)
+        if self._characters > self._most:
+            text = f"X-MSYS-API cc, bcc and archive are limited to {self._most} characters of domains outside ASCII"
+            raise Refused(Refusal(text, limit="max_idn_characters"))
+
+
+def read_copies(document: dict[str, Json], warnings: list[Remark], bounds: Bounds = USUAL) -> Copies:
     """Return the three lists of the header; raise `Refused`."""
     lists = {field: array(document.get(field), field) or [] for field in ("cc", "bcc", "archive")}
     count = sum(map(len, lists.values()))
@@ -40,14 +61,15 @@ def read_copies(document: dict[str, Json], warnings: list[Remark]) -> Copies:
     if count > MOST_COPIES:
         text = f"X-MSYS-API cc, bcc and archive hold {count} recipients, more than {MOST_COPIES}"
         raise Refused(Refusal(text))
-    return Copies(**{field: _mailboxes(entries, field, warnings) for field, entries in lists.items()})
+    domains = _Domains(bounds.max_idn_characters)
+    return Copies(**{field: _mailboxes(entries, field, domains, warnings) for field, entries in lists.items()})
 
 
-def _mailboxes(entries: list[Json], field: str, warnings: list[Remark]) -> tuple[Mailbox, ...]:
+def _mailboxes(entries: list[Json], field: str, domains: _Domains, warnings: list[Remark]) -> tuple[Mailbox, ...]:
     mailboxes = []
     changed = 0
     for entry in entries:
-        found = _mailbox(entry, field)
+        found = _mailbox(entry, field, domains)
         name = CONTROL.sub(" ", found.name)
         changed += name != found.name
         mailboxes.append(Mailbox(found.address, name.strip(" ")))
@@ -58,7 +80,7 @@ def _mailboxes(entries: list[Json], field: str, warnings: list[Remark]) -> tuple
     return tuple(mailboxes)
 
 
-def _mailbox(entry: Json, field: str) -> NamedAddress:
+def _mailbox(entry: Json, field: str, domains: _Domains) -> NamedAddress:
     name = None
     written = entry
     # Two turns: `{"address": {"email": ..., "name": ...}}` is an object in an object, and there is no third.
@@ -69,6 +91,8 @@ def _mailbox(entry: Json, field: str) -> NamedAddress:
     # A number is a `str` too; it holds no @ and fails as any other text does.
     if not isinstance(written, str):
         raise Refused(_no_address(entry, field, "no address in it"), mendable=True)
+    if not written.isascii():
+        domains.meet(written)
     try:
         found = parse_mailbox(written)
     except NonAsciiLocalPart as error:

@@ -21,8 +21,12 @@ something else when its folds are joined: a writer that breaks lines at a
 column and not at a blank (PHPMailer 6.0 does) puts spaces into names and
 strings.  SparkPost reads those spaces, so they stay.
 
-Whatever the octets, the answer is a `Reading` or a `Refusal`.  What must not be
-known here: what the other provider makes of it, and what the operator prefers.
+Whatever the octets, the answer is a `Reading` or a `Refusal`.  What is over one
+of the `Bounds` is refused at the first rung that meets it: a further one would
+read as much again.
+
+What must not be known here: what the other provider makes of it, and what the
+operator prefers.
 """
 
 import re
@@ -30,13 +34,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from smtpbridge.dialect.bounds import USUAL, Bounds
 from smtpbridge.dialect.instructions import Instructions, Json, Number, Reading, Refusal, Remark
-from smtpbridge.dialect.jsontext import BadJson, read_lenient, read_strict, write
+from smtpbridge.dialect.jsontext import BadJson, TooDeep, TooManyValues, TooMuch, read_lenient, read_strict, write
 from smtpbridge.dialect.recipients import read_copies
 from smtpbridge.dialect.typed import CONTROL, Refused, array, boolean, json_object, quoted, string
 from smtpbridge.mail import words
 
-MOST_OCTETS = 1 << 20
 MOST_CAMPAIGN_OCTETS = 64  # SparkPost counts octets of UTF-8
 MOST_TAGS = 10  # SparkPost keeps ten for a recipient and ignores the rest
 
@@ -57,26 +61,42 @@ _OPTIONS = frozenset({*_SWITCHES, "ip_pool", "dkim_key"})
 _IGNORED_FIELDS = frozenset({"substitution_data"})  # SparkPost ignores it over SMTP as well
 _IGNORED_OPTIONS = frozenset({"sandbox", "smart_send"})  # once SparkPost's; senders go on sending them
 _MOST_NAMED = 5
+_MOST_FIELDS = 100  # so many spellings of one value are no accident
 
 _T = TypeVar("_T")
 
 
-def read(values: Sequence[bytes]) -> Reading | Refusal:
+def read(values: Sequence[bytes], bounds: Bounds = USUAL) -> Reading | Refusal:
     """
     Return what the X-MSYS-API fields of the top-level header ask for.
 
     `values` are raw: folds in, the last line end gone.  No field and an empty one ask for nothing.
     """
-    if any(len(value) > MOST_OCTETS for value in values):
-        return Refusal(f"X-MSYS-API is limited to {MOST_OCTETS} bytes")
+    if len(values) > 1:
+        values = list(dict.fromkeys(values))
+    octets = sum(map(len, values))
+    if octets > bounds.max_json_bytes:
+        return Refusal(f"X-MSYS-API is limited to {bounds.max_json_bytes} bytes", limit="max_json_bytes")
+    # A word has more than two octets, so few values are looked through.
+    if octets > 2 * bounds.max_encoded_words and _words(values) > bounds.max_encoded_words:
+        text = f"X-MSYS-API is limited to {bounds.max_encoded_words} encoded words"
+        return Refusal(text, limit="max_encoded_words")
     value = values[0] if len(values) == 1 else _the_one(values)
-    return _read_one(value) if isinstance(value, bytes) else value
+    return _read_one(value, bounds) if isinstance(value, bytes) else value
+
+
+def _words(values: Sequence[bytes]) -> int:
+    """Return how many encoded words there can be; what only begins like one costs as much."""
+    # Base64 that is padded ends in `=?=`.
+    return sum(value.count(b"=?") - value.count(b"=?=") for value in values)
 
 
 def _the_one(values: Sequence[bytes]) -> bytes | Refusal:
-    """Return the only value that says something: equal ones count once, empty ones do not count."""
+    """Return the only value that says something: of several with one meaning the first; empty ones do not count."""
+    if len(values) > _MOST_FIELDS:
+        return Refusal(f"X-MSYS-API is there {len(values)} times with different values")
     said: dict[str | bytes, bytes] = {}
-    for value in dict.fromkeys(values):
+    for value in values:
         unfolded = _FOLD.sub(b" ", value)
         try:
             meaning: str | bytes = words.decode(unfolded).strip()
@@ -89,24 +109,24 @@ def _the_one(values: Sequence[bytes]) -> bytes | Refusal:
     return next(iter(said.values()), b"")
 
 
-def _read_one(value: bytes) -> Reading | Refusal:
+def _read_one(value: bytes, bounds: Bounds) -> Reading | Refusal:
     unfolded, folds = _FOLD.subn(b" ", value)
     try:
-        found = _climb(unfolded)
+        found = _climb(unfolded, bounds)
     except Refused as refused:
-        mended = _joined(value) if refused.mendable and folds else None
+        mended = _joined(value, bounds) if refused.mendable and folds else None
         return replace(mended, warnings=(_JOINED, *mended.warnings)) if mended else refused.refusal
     if folds and not found.warnings and _is_blank_at_folds_only(unfolded, folds):
-        mended = _joined(value)
+        mended = _joined(value, bounds)
         if mended and mended.instructions != found.instructions:
             return replace(found, warnings=(_SPLIT,))
     return found
 
 
-def _joined(value: bytes) -> Reading | None:
+def _joined(value: bytes, bounds: Bounds) -> Reading | None:
     """Read the value with its folds joined by nothing."""
     try:
-        return _climb(_FOLD.sub(b"", value))
+        return _climb(_FOLD.sub(b"", value), bounds)
     except Refused:
         return None
 
@@ -117,39 +137,50 @@ def _is_blank_at_folds_only(unfolded: bytes, folds: int) -> bool:
     return unfolded.strip().count(b" ") <= folds and b"=?" not in unfolded
 
 
-def _climb(value: bytes) -> Reading:
+def _climb(value: bytes, bounds: Bounds) -> Reading:
     """Do steps 2 to 4 to a value on one line; raise `Refused`."""
     warnings: list[Remark] = []
     notes: list[Remark] = []
     try:
-        document = _parse(value, warnings, notes)
+        document = _parse(value, bounds, warnings, notes)
     except words.NotUtf8 as error:
         text = f"{_PARSE_ERROR}: not UTF-8 at byte {error.offset + 1}"
         raise Refused(Refusal(text), mendable=True) from error
+    except TooManyValues as error:
+        text = f"X-MSYS-API is limited to {bounds.max_json_values} values"
+        raise Refused(Refusal(text, limit="max_json_values")) from error
+    except TooDeep as error:
+        text = f"X-MSYS-API is limited to {bounds.max_json_levels} levels of nesting"
+        raise Refused(Refusal(text, limit="max_json_levels")) from error
     except BadJson as error:
         text = f"{_PARSE_ERROR}: {error.reason} at character {error.position + 1}"
         raise Refused(Refusal(text), mendable=True) from error
-    instructions = _interpret(document, warnings, notes)
+    instructions = _interpret(document, bounds, warnings, notes)
     return Reading(instructions, tuple(warnings), tuple(notes))
 
 
-def _parse(value: bytes, warnings: list[Remark], notes: list[Remark]) -> Json:
+def _parse(value: bytes, bounds: Bounds, warnings: list[Remark], notes: list[Remark]) -> Json:
+    most = bounds.max_json_values, bounds.max_json_levels
     text = words.decode(value)
     try:
-        return read_strict(text)
+        return read_strict(text, *most)
+    except TooMuch:
+        raise
     except BadJson as error:
         if not text.strip():
             return None
         strictly = error
     if b"=?" in value:
         try:
-            document = _decode_strings(read_strict(value.decode("utf-8")))
+            document = _decode_strings(read_strict(value.decode("utf-8"), *most))
+        except TooMuch:
+            raise
         except BadJson:
             pass
         else:
             notes.append(Remark("words-in-strings", "X-MSYS-API holds encoded words inside of its JSON strings"))
             return document
-    document = read_lenient(text)
+    document = read_lenient(text, *most)
     where = f"character {strictly.position + 1}"
     warnings.append(Remark("lenient-json", f"X-MSYS-API is not strict JSON ({where}); it was read leniently"))
     return document
@@ -167,7 +198,7 @@ def _decode_strings(value: Json) -> Json:
             return value
 
 
-def _interpret(document: Json, warnings: list[Remark], notes: list[Remark]) -> Instructions:
+def _interpret(document: Json, bounds: Bounds, warnings: list[Remark], notes: list[Remark]) -> Instructions:
     if document is None:
         return Instructions()
     if not isinstance(document, dict):
@@ -181,7 +212,7 @@ def _interpret(document: Json, warnings: list[Remark], notes: list[Remark]) -> I
     opens, clicks, transactional, skip_suppression, inline_css = _each(options, _SWITCHES, boolean)
     ip_pool, dkim_key = _each(options, ("ip_pool", "dkim_key"), string)
     # Last, because a wrong address is the one fault here that unfolding anew may mend.
-    copies = read_copies(document, warnings)
+    copies = read_copies(document, warnings, bounds)
     return Instructions(
         campaign=campaign,
         metadata=metadata,

@@ -29,6 +29,7 @@ from dataclasses import replace
 
 from smtpbridge.dialect import infobip, sparkpost
 from smtpbridge.dialect.body import rework
+from smtpbridge.dialect.bounds import USUAL, Bounds
 from smtpbridge.dialect.copies import Lot, Sharing, share_out
 from smtpbridge.dialect.copy_fields import bcc_field, with_cc
 from smtpbridge.dialect.inline_css import can_inline
@@ -47,6 +48,8 @@ from smtpbridge.mail.trace import Trace
 # RFC 5321, 6.3: more hops than any real way has mean a loop.
 _MOST_HOPS = 50
 _API = b"x-msys-api"
+# A value with lines that fell off it is read twice.  A thousand copies with names take less.
+_MOST_BROKEN = 1 << 18
 _NEVER_LEAVE = frozenset((b"bcc", b"resent-bcc", b"x-binding"))
 _MAILBOX_LINE = re.compile(rb">?From ")
 _BROKEN_LINES = Remark(
@@ -74,7 +77,7 @@ def translate(
     """
     if header.count(b"received") > _MOST_HOPS:
         return Refusal(f"More than {_MOST_HOPS} Received fields: the message is in a loop", 554, "5.4.6")
-    header, reading = read_wishes(header)
+    header, reading = read_wishes(header, policy.bounds)
     if isinstance(reading, Refusal):
         return reading
     wishes = reading.instructions
@@ -110,15 +113,18 @@ def _own_fields(lot: Lot, unsubscribe: bytes) -> bytes:
     return bcc_field(lot.bcc) + unsubscribe if lot.bcc else unsubscribe
 
 
-def read_wishes(header: HeaderBlock) -> tuple[HeaderBlock, Reading | Refusal]:
+def read_wishes(header: HeaderBlock, bounds: Bounds = USUAL) -> tuple[HeaderBlock, Reading | Refusal]:
     """Read X-MSYS-API; return the header without such lines as turned out to belong to it."""
-    reading = sparkpost.read(header.values(_API))
-    if isinstance(reading, Refusal) and b"" in header.names:
-        return _read_broken(header, reading)
-    return header, reading
+    values = header.values(_API)
+    reading = sparkpost.read(values, bounds)
+    if isinstance(reading, Reading) or b"" not in header.names:
+        return header, reading
+    # What is over a limit already does not become less.
+    hopeless = bool(reading.limit) or sum(map(len, values)) > _MOST_BROKEN
+    return (header, reading) if hopeless else _read_broken(header, reading, bounds)
 
 
-def _read_broken(header: HeaderBlock, refusal: Refusal) -> tuple[HeaderBlock, Reading | Refusal]:
+def _read_broken(header: HeaderBlock, refusal: Refusal, bounds: Bounds) -> tuple[HeaderBlock, Reading | Refusal]:
     """
     Read X-MSYS-API together with the lines behind it that are no fields, and take those out of the header.
 
@@ -126,15 +132,16 @@ def _read_broken(header: HeaderBlock, refusal: Refusal) -> tuple[HeaderBlock, Re
     continues nothing.
     """
     names: list[bytes] = []
-    fields: list[bytes] = []
+    # In pieces: putting them together one by one would cost the square of their number.
+    fields: list[list[bytes]] = []
     for name, field in header:
         if not name and names and names[-1] == _API:
-            fields[-1] += b" " + field
+            fields[-1] += (b" ", field)
         else:
             names.append(name)
-            fields.append(field)
-    mended = HeaderBlock(tuple(names), tuple(fields))
-    reading = sparkpost.read(mended.values(_API))
+            fields.append([field])
+    mended = HeaderBlock(tuple(names), tuple(map(b"".join, fields)))
+    reading = sparkpost.read(mended.values(_API), bounds)
     if isinstance(reading, Refusal):
         return header, refusal
     return mended, replace(reading, warnings=(*reading.warnings, _BROKEN_LINES))

@@ -25,6 +25,7 @@ which `twisted[tls]` brings along.
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Protocol
 
@@ -53,7 +54,8 @@ _ATOMS = re.compile(rf"{_ATOM}(?: {_ATOM})*")
 _PRINTABLE = re.compile(r"[ -~]+")
 _TO_ESCAPE = re.compile(r'(["\\])')
 
-_LEADING_ADDRESS = re.compile(r"[^\",;<>]*@[^\",;<>]+[,;]")
+# Possessive, with the first @ only: text of nothing but @ must not be gone through once for each.
+_LEADING_ADDRESS = re.compile(r"[^@\",;<>]*+@[^\",;<>]++[,;]")
 _SEVERAL = "more than one address where one is wanted"
 # An address up to a comma, a semicolon (as some mail programs write lists) or a blank.
 _ANOTHER = re.compile(r"[^@]*@[^@,; ]+[,; ]")
@@ -179,6 +181,8 @@ def _holds_another(local: str) -> bool:
     return _ANOTHER.match(local) is not None
 
 
+# IDNA takes microseconds a character.  Who reads a list twice, and the next message, ask for the same domains.
+@lru_cache(maxsize=1024)
 def _to_ascii(domain: str) -> str:
     try:
         return idna.encode(domain, uts46=True).decode("ascii")
@@ -200,6 +204,10 @@ def _is_literal(domain: str) -> bool:
 def _unquoted(phrase: str) -> str:
     if '"' not in phrase:
         return phrase
+    if "\\" not in phrase:
+        # Without quoted pairs the quotes belong together by twos; a last one that is left alone is text.
+        head, odd, tail = phrase.rpartition('"') if phrase.count('"') % 2 else (phrase, "", "")
+        return head.replace('"', "") + odd + tail
     return _QUOTED_STRING.sub(lambda quoted: _QUOTED_PAIR.sub(r"\1", quoted[0][1:-1]), phrase)
 
 
@@ -217,6 +225,8 @@ def _phrase(name: str) -> list[bytes]:
     if _ATOMS.fullmatch(name):
         atoms = name.encode("ascii").split(b" ")
         return atoms if max(map(len, atoms)) < _LINE else words.encoded_words(name)
+    if len(name) >= _LINE:
+        return words.encoded_words(name)
     quoted = b'"%b"' % _TO_ESCAPE.sub(r"\\\1", name).encode("ascii")
     return [quoted] if len(quoted) < _LINE else words.encoded_words(name)
 

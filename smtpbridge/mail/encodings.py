@@ -20,6 +20,7 @@ _LINE = re.compile(rb".{1,76}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\s]*+={0,2}\s*+")
 # binascii writes a line end as an encoded CR and an encoded LF, perhaps with a soft line break between them.
 _ENCODED_LINE_END = re.compile(rb"=0D(?:=\r\n)?=0A")
+_OVERLONG = re.compile(rb"[^\r\n]{77}")
 _BLANK_AT_END = re.compile(rb"[ \t](?=\r\n|\Z)")
 _ENCODED_BLANK = {b" ": b"=20", b"\t": b"=09"}
 
@@ -90,6 +91,15 @@ def wire(lines: bytes) -> bytes:
 def _quoted_printable(content: bytes) -> bytes:
     # Not in text mode, which takes every lone LF for a line end.  The soft breaks are like the first line end in it.
     encoded = binascii.b2a_qp(content, istext=False).replace(b"=\n", b"=\r\n")
+    # Before a LF, which it means to write as it is, binascii sees no need for a soft break.
+    encoded = _OVERLONG.sub(_broken, encoded)
     # Lines only become shorter here, and a blank that comes to stand at an end takes less room than `=0D` did.
     lines = _ENCODED_LINE_END.sub(b"\r\n", encoded)
     return _BLANK_AT_END.sub(lambda found: _ENCODED_BLANK[found[0]], lines)
+
+
+def _broken(found: re.Match[bytes]) -> bytes:
+    """Return a line that ends in a soft break as two, of which the second has its last character."""
+    line = found[0][:-1]
+    last = line[-3:] if line[-3:-2] == b"=" else line[-1:]
+    return line.removesuffix(last) + b"=\r\n" + last + b"="

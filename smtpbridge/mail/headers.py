@@ -93,6 +93,12 @@ def unfold(value: bytes) -> bytes:
     return value.replace(b"\r\n", b"").strip(b" \t")
 
 
+def count_fields(octets: bytes) -> int:
+    """Return how many fields a block of CRLF lines has, lines that are no field counted too; nothing is cut for it."""
+    # RFC 5322, 2.2.3: a line end before white space is a fold, inside a field.
+    return octets.count(b"\r\n") - octets.count(b"\r\n ") - octets.count(b"\r\n\t")
+
+
 def end_of_header(octets: bytes) -> tuple[int, int]:
     """
     Return (length of the header block, start of the body) for content in CRLF lines.

@@ -7,6 +7,7 @@ stands, so a key means the same and is checked alike in all four places.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from smtpbridge.dialect.policy import UNSAID, CallbackData, Defaults, Policy, Subaccount, Unsupported
@@ -16,6 +17,8 @@ from smtpbridge.toml_table import Table, quoted
 # SparkPost's name for the pool that is used anyway: here, the one that leads to the default upstream.
 _DEFAULT_POOL = "default"
 _NO_TEMPLATE = "none"
+# Each level takes two frames of the interpreter's thousand, and a message is translated deep in the reactor's stack.
+_MOST_LEVELS = 200
 _NO_COUNTERPART = (Unsupported.WARN, Unsupported.REFUSE)
 
 
@@ -42,6 +45,14 @@ def read_policy(translation: Table, ip_pools: Table, subaccounts: Table, upstrea
         entity_id=table.text("entity_id", check=checks.header_text),
         skip_passive_storage=table.optional_flag("skip_passive_storage"),
         skip_active_storage=table.optional_flag("skip_active_storage"),
+        bounds=replace(
+            default.bounds,
+            max_json_bytes=table.whole("max_json_bytes", default.bounds.max_json_bytes),
+            max_json_levels=table.whole("max_json_levels", default.bounds.max_json_levels, most=_MOST_LEVELS),
+            max_json_values=table.whole("max_json_values", default.bounds.max_json_values),
+            max_encoded_words=table.whole("max_encoded_words", default.bounds.max_encoded_words),
+            max_idn_characters=table.whole("max_idn_characters", default.bounds.max_idn_characters),
+        ),
         ip_pools=_read_ip_pools(ip_pools, upstreams),
         subaccounts=_read_subaccounts(subaccounts, upstreams, ip_pools.names()),
     )

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpbridge.dialect.instructions import Json, Number
-from smtpbridge.dialect.jsontext import BadJson, read_lenient, read_strict, write
+from smtpbridge.dialect.jsontext import (
+    MOST_VALUES,
+    BadJson,
+    TooDeep,
+    TooManyValues,
+    read_lenient,
+    read_strict,
+    write,
+)
 
 NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,4})?", fullmatch=True).map(Number)
 VALUES: st.SearchStrategy[Json] = st.recursive(
@@ -118,10 +126,70 @@ def test_a_hundred_levels_are_read_and_one_more_is_refused(read, start: str, end
     turns = 99 if levels == 1 else 50
 
     read(start * turns + inner + end * turns)
-    with pytest.raises(BadJson, match="deep"):
+    with pytest.raises(TooDeep, match="deep"):
         read(start * (turns + 1) + inner + end * (turns + 1))
-    with pytest.raises(BadJson, match="deep"):
+    with pytest.raises(TooDeep):
+        read(start * 9_000)
+    with pytest.raises(TooManyValues):
         read(start * 100_000)
+
+
+@pytest.mark.parametrize("read", [read_strict, read_lenient])
+def test_how_many_levels_are_read_can_be_said(read) -> None:  # type: ignore[no-untyped-def] # either reader
+    assert read("[[" + "[]," * 9 + "[]]]", most_levels=3) == [[[]] * 10]
+    with pytest.raises(TooDeep):
+        read('[[{"a":[]}]]', most_levels=3)
+
+
+READERS = pytest.mark.parametrize("read", [read_strict, read_lenient])
+
+
+@READERS
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [("[1,1,1]", 3), ('{"a":1,"b":2}', 2), ("[[],[],{}]", 6), ('{"a":{"b":[1,2]}}', 4), ("1", 0), ('"[,{,"', 0)],
+)
+def test_as_many_values_are_read_as_are_allowed_and_not_one_more(read, text: str, values: int) -> None:  # type: ignore[no-untyped-def] # either reader
+    # The text is longer than it may have values: a short one is not looked at.
+    assert read(text + " " * 9, values) == read_strict(text)
+    if values:
+        with pytest.raises(TooManyValues):
+            read(text + " " * 9, values - 1)
+
+
+@READERS
+@pytest.mark.parametrize("inside", [",", "[", "{", '\\",', "\\\\,", "',", "/*,", "//,"])
+def test_what_stands_inside_of_strings_is_not_counted(read, inside: str) -> None:  # type: ignore[no-untyped-def] # either reader
+    assert isinstance(read(f'["{inside * MOST_VALUES}",1,2]', 4), list)
+
+
+@pytest.mark.parametrize("text", ["['{}',1]", "[1/*{}*/,2]", "[1]//{}", "['\\\\',1]//{}", '["{}", \'"{}\']'])
+def test_what_stands_inside_of_single_quotes_and_comments_is_not_counted(text: str) -> None:
+    assert isinstance(read_lenient(text.replace("{}", ",[" * 50), 3), list)
+
+
+@READERS
+@pytest.mark.parametrize("start", ['["', "['", "[/*", "[//", "['\\'", '["\\"'])
+def test_what_stands_behind_a_missing_end_is_not_gone_through_again_and_again(read, start: str) -> None:  # type: ignore[no-untyped-def] # either reader
+    # This test takes minutes where each opening is tried as a beginning.
+    with pytest.raises(BadJson):
+        read(start + ",[" * 50_000 + start[1:] * 100_000)
+
+
+def test_text_is_mended_in_as_many_places_as_it_may_have_values_and_not_in_one_more() -> None:
+    text = "[" + "'\"' " * 50 + "]"
+
+    with pytest.raises(TooManyValues):
+        read_lenient(text, 49)
+    with pytest.raises(BadJson, match="comma missing"):
+        read_lenient(text, 50)
+
+
+@given(st.lists(st.sampled_from([("\\\\", "\\"), ('\\"', '"'), ('"', '"'), ("\\n", "\n"), ("a", "a")])))
+def test_what_is_escaped_in_single_quotes_is_what_it_is_in_double_ones(pieces: list[tuple[str, str]]) -> None:
+    written = "".join(one for one, _ in pieces)
+
+    assert read_lenient(f"['{written}']") == ["".join(meant for _, meant in pieces)]
 
 
 def test_many_brackets_side_by_side_are_not_deep() -> None:
@@ -164,7 +232,7 @@ def test_a_mebibyte_of_one_thing_is_read_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("read", [read_strict, read_lenient])
-@pytest.mark.parametrize("times", [10, 10_000])
+@pytest.mark.parametrize("times", [10, 3_000])
 def test_numbers_are_kept_as_written_in_short_and_in_long_texts(read, times: int) -> None:  # type: ignore[no-untyped-def] # either reader
     written = ["1", "1.0", "1e0", "10E-1", "-0", "123456789012345678901234567890"] * times
     value = read(f"[{','.join(written)}]")

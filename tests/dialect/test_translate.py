@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smtpbridge.dialect.bounds import Bounds
 from smtpbridge.dialect.instructions import Reading, Refusal
 from smtpbridge.dialect.plan import New, Plan
 from smtpbridge.dialect.policy import BccStyle, CampaignHome, Policy, Subaccount, Unsupported
+from smtpbridge.dialect.sparkpost import read
 from smtpbridge.dialect.translate import read_wishes, translate
 from smtpbridge.mail.headers import HeaderBlock
 from smtpbridge.mail.message import Envelope
@@ -371,6 +373,28 @@ def test_json_whose_closing_brace_stands_in_the_first_column_is_read_with_a_warn
     assert b'X-IB-Callback-Data: {"tags":["one"]}\r\n' in octets
     assert b"}\r\nSubject: x\r\n" in octets
     assert b"\r\n}" not in octets
+
+
+def test_a_value_in_many_broken_lines_is_put_together_in_linear_time() -> None:
+    # This test takes minutes where the lines are added one by one.
+    lines = b"1,\r\n" * 25_000
+    header = HeaderBlock.parse(b'X-MSYS-API: {"metadata":{"a":[\r\n' + lines + b"1]}}\r\nSubject: x\r\n")
+    usual, more = read_wishes(header), read_wishes(header, Bounds(max_json_values=26_000))
+
+    assert isinstance(usual[1], Refusal)
+    assert usual[0] is header
+    assert isinstance(more[1], Reading)
+    assert more[0].names == (b"x-msys-api", b"subject")
+
+
+def test_broken_lines_are_not_read_behind_a_value_that_is_large_or_over_a_bound() -> None:
+    end = b'"\r\n}\r\n'
+    small, large = (b'X-MSYS-API: {"a":"' + b"x" * size for size in (1_000, 1 << 18))
+
+    assert isinstance(read_wishes(HeaderBlock.parse(small + end))[1], Reading)
+    for start, bounds in ((large, Bounds()), (small, Bounds(max_json_bytes=1_000))):
+        header = HeaderBlock.parse(start + end)
+        assert read_wishes(header, bounds) == (header, read(header.values(b"x-msys-api"), bounds))
 
 
 def test_broken_lines_that_make_no_json_stay_where_they_are() -> None:

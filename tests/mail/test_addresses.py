@@ -227,3 +227,32 @@ def test_an_address_in_front_of_a_comma_is_not_taken_for_a_name(text: str) -> No
 
 def test_a_quoted_name_may_hold_an_address_and_a_comma() -> None:
     assert parse_mailbox('"a@b.example, or so" <c@d.example>').address == "c@d.example"
+
+
+@pytest.mark.parametrize(
+    ("phrase", "name"),
+    [
+        ('"a" "b" c', "a b c"),
+        ('a "b', 'a "b'),
+        ('"a" "b', 'a "b'),
+        ('"a""b"', "ab"),
+        ('"a \\" b"', 'a " b'),
+        ('"a\\\\"" b', 'a\\" b'),
+        ('a\\ "b"', "a\\ b"),
+    ],
+)
+def test_quotes_around_parts_of_a_name_go_and_one_that_nobody_closed_stays(phrase: str, name: str) -> None:
+    assert parse_mailbox(f"{phrase} <c@d.example>").name == name
+
+
+@pytest.mark.parametrize("name", ["@" * 500_000, "a@" * 250_000, "@a" * 250_000, "a@b " * 125_000])
+def test_a_name_of_nothing_but_ats_is_gone_through_once(name: str) -> None:
+    # This test takes hours where each @ is tried as the one of an address.
+    assert parse_mailbox(f"{name} <c@d.example>").address == "c@d.example"
+    with pytest.raises(BadAddress, match="more than one address"):
+        parse_mailbox(f"{name}x, <c@d.example>")
+
+
+def test_a_name_that_is_too_long_to_be_quoted_on_a_line_becomes_encoded_words() -> None:
+    for length, start in ((73, b'"'), (74, b"=?UTF-8?"), (100_000, b"=?UTF-8?")):
+        assert format_mailbox("c@d.example", "," * length).startswith(start)

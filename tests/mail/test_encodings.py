@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smtpbridge.mail.encodings import Encoding, decode, encode, encoding_named, plain, wire
@@ -22,6 +22,8 @@ def test_decoding_what_was_encoded_gives_the_content(content: bytes, encoding: E
     assert decode(encode(content, encoding), encoding) == content
 
 
+@example(b"\r" + b"a" * 149 + b"\n", Encoding.QUOTED_PRINTABLE)
+@example(b"a" * 72 + b"=\n", Encoding.QUOTED_PRINTABLE)
 @given(_content, st.sampled_from([Encoding.QUOTED_PRINTABLE, Encoding.BASE64]))
 def test_encoded_lines_are_short_ascii_between_crlf_and_end_in_no_blank(content: bytes, encoding: Encoding) -> None:
     lines = encode(content, encoding).split(b"\r\n")

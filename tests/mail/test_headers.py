@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpbridge.mail.headers import HeaderBlock, end_of_header, unfold
+from smtpbridge.mail.headers import HeaderBlock, count_fields, end_of_header, unfold
 
 _LINES = st.lists(
     st.sampled_from(
@@ -109,3 +109,10 @@ def test_header_and_body_part_at_the_first_empty_line(content: bytes, header: by
 
     assert content[:length] == header
     assert content[start:] == body
+
+
+@given(_LINES)
+def test_fields_are_counted_as_they_would_be_cut(lines: list[bytes]) -> None:
+    octets = b"".join(line + b"\r\n" for line in [b"A: b", *lines])
+
+    assert count_fields(octets) == len(HeaderBlock.parse(octets).fields)
