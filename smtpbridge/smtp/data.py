@@ -18,8 +18,10 @@ Those are reported with `End`, never earlier: whoever stops reading in
 the middle of the data takes the rest of the body for commands.
 
 `canonical` rewrites such data: dots are taken off where the sender's lines
-began (RFC 5321, 4.5.2), every lone CR or LF becomes a line end, and dots are
-put back at each line of the result.  It is a generator over blocks, so a large
+began (RFC 5321, 4.5.2), every lone LF becomes a line end, a CR before a line end is part
+of it, any other lone CR becomes a blank (as with Postfix: what was one line to the
+sender must not become two, least of all in a header), and dots are put back at each
+line of the result.  It is a generator over blocks, so a large
 body costs no memory.  `stuff` doubles dots in a text that has none doubled.
 """
 
@@ -31,8 +33,9 @@ _END = b"\r\n.\r\n"
 # Longest first: what a block may end with that begins the closing octets.
 _STARTS_OF_END = tuple(_END[:length] for length in range(len(_END) - 1, 0, -1))
 # Longest first: what a block may end with whose meaning hangs on the next octet.
-_JOINTS = (b"\r\n.", b"\r\n", b"\n", b"\r")
-_LINE_ENDS = re.compile(rb"\r\n|\r|\n")
+_JOINTS = (b"\r\r\n.", b"\r\n.", b"\r\r\n", b"\r\n", b"\n", b"\r\r", b"\r")
+_LINE_ENDS = re.compile(rb"\r?\r\n|\n")
+_STRAY = re.compile(rb"\r(?!\n)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,4 +157,5 @@ def canonical(blocks: Iterable[bytes]) -> Iterator[bytes]:
 def _rewritten(data: bytes) -> bytes:
     """Rewrite data in which every dot that begins a line stands behind its line end; they may begin within a line."""
     content = data.replace(b"\r\n.", b"\r\n")
-    return _LINE_ENDS.sub(b"\r\n", content).replace(b"\r\n.", b"\r\n..")
+    lines = _STRAY.sub(b" ", _LINE_ENDS.sub(b"\r\n", content))
+    return lines.replace(b"\r\n.", b"\r\n..")

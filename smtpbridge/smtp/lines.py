@@ -5,8 +5,11 @@ Theory of operation
 -------------------
 
 A line ends with CRLF and with nothing else (RFC 5321, 2.3.8).  `LineReader`
-looks for LF, because a line that ends with a bare LF must not hang the dialogue
-either: it comes out as `Defect.BARE_LF`, which its user refuses and never obeys.
+looks for LF, because a peer that ends its lines with a bare LF must not wait for an
+answer in vain: each such piece comes out as `Defect.BARE_LF`, which its user refuses
+and never obeys.  What stands between a bare LF and the next CRLF is of the same line and comes out
+as the same defect: whoever gets a LF into somebody's command has not begun a
+command of his own.
 
 What is kept is bounded by `limit`.  Of a longer line only the fact is kept;
 its octets are dropped as they come, and one `Defect.TOO_LONG` stands for it
@@ -35,6 +38,9 @@ class LineReader:
         self._held = b""
         self._at = 0
         self._overrun = False
+        # The last octet that was dropped of a line too long was a CR; the line that is read now has had a bare LF.
+        self._dropped_cr = False
+        self._torn = False
 
     def feed(self, octets: bytes) -> None:
         """Take what the peer sent."""
@@ -48,10 +54,12 @@ class LineReader:
             self._bound()
             return None
         start, self._at = self._at, end + 1
+        torn, self._torn = self._torn, not (self._held[end - 1] == 13 if end > start else self._dropped_cr)
+        self._dropped_cr = False
         if self._overrun or end + 1 - start > self.limit:
             self._overrun = False
             return Defect.TOO_LONG
-        if end == start or self._held[end - 1] != 13:
+        if torn or self._torn:
             return Defect.BARE_LF
         return self._held[start : end - 1]
 
@@ -69,4 +77,5 @@ class LineReader:
         """Drop an unfinished line that is already too long; its LF will still be seen."""
         if len(self._held) - self._at >= self.limit:
             self._overrun = True
+            self._dropped_cr = self._held.endswith(b"\r")
             self._held, self._at = b"", 0

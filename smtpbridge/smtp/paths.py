@@ -25,7 +25,9 @@ _ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+"
 _LOCAL = rf"{_ATOM}(?:\.{_ATOM})*|\"(?:[ !#-\[\]-~]|\\[ -~])*\""
 # Underscores are no part of 4.1.2 but stand in real host names.
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_\-]*[A-Za-z0-9_])?"
-_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*|\[[!-Z^-~]+\]"
+# 4.1.3 lets nearly anything stand in a literal, angle brackets and quotes too.  Real ones are IPv4 or IPv6, and one of
+# those would end the path for whoever looks for the first bracket.
+_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*|\[[A-Za-z0-9.:\-]+\]"
 _ROUTE = r"(?:@[A-Za-z0-9.\-]+(?:,@[A-Za-z0-9.\-]+)*:)?"
 _BRACKETED = re.compile(rf" *<(?:{_ROUTE}((?:{_LOCAL})@(?:{_DOMAIN})))?>(?: (.*))?")
 _POSTMASTER = re.compile(r" *<(postmaster)>(?: (.*))?", re.IGNORECASE)

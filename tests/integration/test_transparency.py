@@ -63,7 +63,7 @@ def test_a_message_without_an_empty_line_is_a_header_alone(pair: Pair) -> None:
     ("sent", "arrives"),
     [
         (b"one\ntwo\n.\nthree\r\n", b"one\r\ntwo\r\n.\r\nthree\r\n"),
-        (b"one\rtwo\r\n", b"one\r\ntwo\r\n"),
+        (b"one\rtwo\r\n", b"one two\r\n"),
         (b"one\r\n.single dot\r\n", b"one\r\nsingle dot\r\n"),
     ],
     ids=["bare-lf", "bare-cr", "a-dot-that-was-not-doubled"],

@@ -56,9 +56,9 @@ def content_of(data: bytes) -> list[bytes]:
 
 
 def content_meant(data: bytes) -> list[bytes]:
-    """Read a sender's data: dots off where its CRLF lines begin, then any CR or LF is a line end."""
+    """Read a sender's data: dots off where its CRLF lines begin, then any LF is a line end, with or without CR; a stray CR is a blank."""
     text = b"\r\n".join(line.removeprefix(b".") for line in data.split(b"\r\n"))
-    lines = re.split(rb"\r\n|\r|\n", text)
+    lines = [line.replace(b"\r", b" ") for line in re.split(rb"\r?\r\n|\n", text)]
     return lines[:-1] if lines[-1] == b"" else lines
 
 
@@ -184,15 +184,16 @@ def test_only_dots_that_begin_a_line_are_doubled(content: bytes, wire: bytes) ->
     [
         (b"", b""),
         (b"\r\n", b"\r\n"),
-        (b"a\nb\rc\r\n", b"a\r\nb\r\nc\r\n"),
+        (b"a\nb\rc\r\n", b"a\r\nb c\r\n"),
         (b"..a\r\n...\r\n", b"..a\r\n...\r\n"),
         # A dot that was not doubled is taken off, as every receiver would (RFC 5321, 4.5.2).
         (b".a\r\n", b"a\r\n"),
         # A dot behind a lone LF began no line of the sender's, but begins one now.
         (b"a\n.\nb\r\n", b"a\r\n..\r\nb\r\n"),
-        (b"a\r.\rb\r\n", b"a\r\n..\r\nb\r\n"),
+        (b"a\r.\rb\r\n", b"a . b\r\n"),
         (b"a\r\n.\n.\r\n", b"a\r\n\r\n..\r\n"),
-        (b"a\r\r\n\n\r\r\n", b"a\r\n\r\n\r\n\r\n\r\n"),
+        (b"a\r\r\n\n\r\r\n", b"a\r\n\r\n\r\n"),
+        (b"a\r\r\r\n\r", b"a \r\n "),
     ],
 )
 def test_data_written_anew_have_line_ends_and_dots_in_order(data: bytes, wire: bytes) -> None:

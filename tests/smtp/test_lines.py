@@ -1,5 +1,6 @@
 """What is promised of the line reader: CRLF alone ends a line, nothing grows, and cuts make no difference."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,13 +31,15 @@ def octet_by_octet(octets: bytes) -> list[bytes]:
 
 
 def by_splitting(octets: bytes) -> list[bytes | Defect]:
-    """Say the same as the reader, slowly: the line ends at LF, and is good when a CR stands before it."""
+    """Say the same as the reader, slowly: a piece ends at LF, and is a line where CRLF stands on both sides of it."""
     found: list[bytes | Defect] = []
+    torn = False
     for piece in octets.split(b"\n")[:-1]:
+        torn, before = not piece.endswith(b"\r"), torn
         if len(piece) + 1 > LIMIT:
             found.append(Defect.TOO_LONG)
         else:
-            found.append(piece[:-1] if piece.endswith(b"\r") else Defect.BARE_LF)
+            found.append(Defect.BARE_LF if torn or before else piece[:-1])
     return found
 
 
@@ -60,7 +63,24 @@ def test_the_rest_is_all_that_no_line_has_used() -> None:
 
 
 def test_a_bare_lf_ends_no_line_but_is_told() -> None:
-    assert collect(b"one\ntwo\r\n\n") == [Defect.BARE_LF, b"two", Defect.BARE_LF]
+    assert collect(b"one\ntwo\n\r\n\n") == [Defect.BARE_LF] * 4
+
+
+@pytest.mark.parametrize("head", [b"", b"RCPT TO:<a@b>", b"x" * 2 * LIMIT], ids=["nothing", "a-command", "too-long"])
+def test_what_stands_behind_a_bare_lf_is_no_line_of_its_own(head: bytes) -> None:
+    for cut in range(len(head) + 6):
+        whole = head + b"\nevil\r\nNOOP\r\n"
+        found = collect(whole[:cut], whole[cut:])
+
+        assert found[1:] == [Defect.BARE_LF, b"NOOP"]
+        assert isinstance(found[0], Defect)
+
+
+def test_a_line_too_long_that_ends_well_spoils_nothing_behind_it() -> None:
+    for cut in range(2 * LIMIT + 1):
+        whole = b"x" * 2 * LIMIT + b"\r\nNOOP\r\n"
+        assert collect(whole[:cut], whole[cut:]) == [Defect.TOO_LONG, b"NOOP"]
+        assert collect(whole[:cut], whole[cut : 2 * LIMIT + 1], whole[2 * LIMIT + 1 :]) == [Defect.TOO_LONG, b"NOOP"]
 
 
 def test_a_bare_cr_is_part_of_the_line() -> None:

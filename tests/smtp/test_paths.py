@@ -75,6 +75,8 @@ def test_every_form_of_a_path_gives_its_address(text: str, address: str) -> None
         "<a@[192.0.2.1>",
         "<a@[]>",
         "<a@[1 2]>",
+        "<a@[1>2]>",
+        '<a@["]>',
         "<@one.example:>",
         "<@one.example a@example.com>",
         "<postmaster@>",
@@ -131,7 +133,8 @@ def test_what_can_stand_in_a_command_is_read_back_as_it_is(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["a", "a@b>", "<a@b", "a@b\r\n", "a@b\n", "a b@c", "a@b c", "é@b", '"\n"@b', "postmaster\n", " "]
+    "address",
+    ["a", "a@b>", "<a@b", "a@b\r\n", "a@b\n", "a b@c", "a@b c", "é@b", '"\n"@b', "postmaster\n", " ", "a@[1>2]"],
 )
 def test_what_cannot_stand_between_brackets_is_no_address(address: str) -> None:
     assert not is_address(address)
