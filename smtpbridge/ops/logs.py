@@ -10,7 +10,16 @@ Lines are collected and written together, when enough have come or a tenth of a
 second has passed, which is far cheaper than a system call for each; an error is
 written at once, with all before it.
 
-Nothing in a line can end it or move the cursor: what is not printable is escaped.
+Whatever a field holds, and much of it is what a peer said, an event is one line, and
+the line says what its format says:
+
+- what is not printable (controls, escape sequences, other alphabets' line ends, marks
+  that turn the direction of writing) is escaped, so nothing ends the line or moves the cursor;
+- a field has at most 1,000 characters, a line about 8,000;
+- a blank, a word and `=` stand only where the format has them, and between its `<` and `>`
+  a field has no `>`, so no field can pass for another one.
+
+A failure alone takes more lines, those of its traceback, and they are indented.
 
 What must not be known here: what the events mean.
 """
@@ -21,17 +30,18 @@ import string
 import time
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from zope.interface import implementer
 
 _FLUSH_SECONDS = 0.1
 _FLUSH_OCTETS = 16_384
 _URGENT = (LogLevel.error, LogLevel.critical)
+# In characters.  A syslog daemon takes lines of 8,192 octets; no field that is meant to be read whole is over 1,000.
 _LONGEST = 8192
+_LONGEST_FIELD = 1000
+_KEY = re.compile(r"(?<= )(\w[\w.-]*)=")
 _QUICK_FORM = re.compile(r"(?:\.\d+f)?")
-# Tab, CR and LF and what else is no text; a traceback's line ends are kept and indented.
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @implementer(ILogObserver)
@@ -91,43 +101,103 @@ class TextLog:
         return f"{self._stamp}.{int((now - whole) * 1000):03}Z"
 
     def _text(self, event: LogEvent) -> str:
+        if "log_failure" in event:
+            told = f"{formatEvent(_harmless(event))}\n{event['log_failure'].getTraceback()}"
+            text = "\n    ".join(_escaped(one) for one in told[:_LONGEST].rstrip("\n").split("\n"))
+        else:
+            text = self._one_line(event)
+        return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+
+    def _one_line(self, event: LogEvent) -> str:
         template = event.get("log_format")
-        if isinstance(template, str) and "log_failure" not in event:
+        if isinstance(template, str):
             try:
                 write = self._formats.get(template)
                 if write is None:
                     write = self._formats[template] = _compiled(template)
-                text = write(event)
+                return write(event)
             except Exception:
-                text = formatEvent(event)
-        else:
-            text = formatEvent(event)
-            if (failure := event.get("log_failure")) is not None:
-                text += "\n" + failure.getTraceback()
-        if not text.isprintable():
-            text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text.rstrip("\n")).replace("\n", "\n    ")
-        return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+                pass  # Twisted says in the line itself what is wrong with the format or a field.
+        return _slowly(event)
+
+
+def _slowly(event: LogEvent) -> str:
+    return _escaped(formatEvent(_harmless(event))[: _LONGEST + 1])
+
+
+def _harmless(event: LogEvent) -> LogEvent:
+    """Return the event with its texts cut and escaped."""
+    return {
+        name: _cut(value) if isinstance(value, str) and not name.startswith("log_") else value
+        for name, value in event.items()
+    }
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _LONGEST_FIELD and text.isprintable():
+        return text
+    text = _escaped(text[: _LONGEST_FIELD + 1])
+    return text if len(text) <= _LONGEST_FIELD else text[:_LONGEST_FIELD] + "..."
+
+
+def _escaped(text: str) -> str:
+    """Return `text` with everything that is not printable as Python would write it."""
+    if text.isprintable():
+        return text
+    return "".join([one if one.isprintable() else _code(one) for one in text])
+
+
+def _code(character: str) -> str:
+    if character == "\n":
+        return "\\n"
+    number = ord(character)
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}" if number < 65_536 else f"\\U{number:08x}"
 
 
 def _compiled(template: str) -> Callable[[LogEvent], str]:
     """Return a function that fills `template`, quick where its fields are plain or have a number of decimals."""
-    pattern = ""
-    names: list[str] = []
+    pattern = literals = shape = ""
+    fields: list[tuple[str, str]] = []
     for literal, name, form, conversion in string.Formatter().parse(template):
         pattern += literal.replace("%", "%%")
+        literals += literal
+        shape += f"{literal}x"
         if name is None:
             continue
         if conversion or not name.isidentifier() or not _QUICK_FORM.fullmatch(form or ""):
-            return formatEvent
+            return _slowly
         pattern += f"%{form}" if form else "%s"
-        names.append(name)
+        fields.append((name, literal[-1:]))
+    names = [name for name, _ in fields]
+    # A line that has more of these than its format has them from a field.
+    equals, brackets, keys = literals.count("="), literals.count(">"), len(_KEY.findall(f" {shape}"))
 
     def write(event: LogEvent) -> str:
         text = pattern % tuple([event[name] for name in names])
-        if text.isprintable():
+        if (
+            text.isprintable()
+            and len(text) <= _LONGEST_FIELD
+            and text.count(">") == brackets
+            and (text.count("=") == equals or len(_KEY.findall(" " + text)) == keys)
+        ):
             return text
-        # A field cannot begin a line of its own.
-        fields = [event[name] for name in names]
-        return pattern % tuple([one if isinstance(one, float) else str(one).replace("\n", "\\n") for one in fields])
+        return pattern % tuple([_fit(event[name], before) for name, before in fields])
 
     return write
+
+
+def _fit(value: object, before: str) -> object:
+    """Return a field's value as it may stand behind the character `before`."""
+    if isinstance(value, float):
+        return value
+    text = _cut(str(value))
+    if before == "<":
+        text = text.replace(">", "\\x3e")
+    # Without a blank there is no key; addresses hold a sign often.
+    if "=" not in text or (before != " " and " " not in text) or IAddress.providedBy(value):
+        return text
+    if before:
+        return _KEY.sub(r"\1\\x3d", before + text)[1:]
+    # A field that follows another one at once brings a key of its own.
+    key, equals, rest = text.partition("=")
+    return key + equals + _KEY.sub(r"\1\\x3d", rest)

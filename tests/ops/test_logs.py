@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from smtpbridge.ops.logs import TextLog
+from smtpbridge.smtp.replies import reply
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (\w+) (.*)", re.DOTALL)
 
@@ -107,7 +109,9 @@ def test_a_format_that_does_not_fit_still_makes_a_line_and_no_error(template: st
         ("a\nb", r"a\nb"),
         ("\x1b[2J", r"\x1b[2J"),
         ("a\tb\0c\x7fd\x9be", r"a\x09b\x00c\x7fd\x9be"),
-        ("\u2028next", r"\x2028next"),
+        ("\u2028next", r"\u2028next"),
+        ("\u202eexe.txt\u2066", r"\u202eexe.txt\u2066"),
+        ("\U000e0041\ufeff", r"\U000e0041\ufeff"),
         ("\udcff", r"\udcff"),
     ],
 )
@@ -124,11 +128,40 @@ def test_whatever_a_field_holds_one_event_is_one_line(value: str, other: str) ->
     assert "\x1b" not in text
 
 
-def test_a_line_over_eight_thousand_characters_is_cut() -> None:
-    text = line("{x}", x="a" * 100_000)
+@pytest.mark.parametrize("template", ["{x}", "{x!r}", "{x} {missing}", "x={x} y={y}", "from=<{x}>"])
+@pytest.mark.parametrize("character", ["a", "\n", "\u202e", "<", "=", "{", "%"])
+def test_a_line_over_eight_thousand_characters_is_cut(template: str, character: str) -> None:
+    for fields in ({"x": character * 1_000_000, "y": "b"}, {"x": f"{character} " * 500_000, "y": 1.0}):
+        text = line(template, **fields)
 
-    assert text.endswith("a...")
-    assert len(text) == 8195
+        assert len(text) <= 8195
+        assert text.isprintable()
+    assert len(line("literal " * 10_000)) == 8195
+
+
+def test_a_field_of_a_million_characters_leaves_room_for_the_others() -> None:
+    assert line("helo={helo} user={user}", helo="a" * 1_000_000, user="b") == f"helo={'a' * 1000}... user=b"
+    assert line("helo={helo}", helo="a" * 1000) == f"helo={'a' * 1000}"
+
+
+@pytest.mark.parametrize(
+    ("template", "value", "text"),
+    [
+        ("helo={x} user=-", "a user=root", r"helo=a user\x3droot user=-"),
+        ("from=<{x}> to=<b>", '"> to=<c"@d', r'from=<"\x3e to\x3d<c"@d> to=<b>'),
+        ("from=<{x}>", "bounce=a@b", "from=<bounce=a@b>"),
+        ("door={x}", "tcp:0:interface=127.0.0.1", "door=tcp:0:interface=127.0.0.1"),
+        ("it failed: {x}", "id=X a = b > c [n=1]", r"it failed: id\x3dX a = b > c [n=1]"),
+        ("at ({x})", IPv4Address("TCP", "::1", 1), "at (IPv4Address(type='TCP', host='::1', port=1))"),
+        ("answer={x}", reply(550, "", "no verdict=250"), r"answer=550 no verdict\x3d250"),
+    ],
+)
+def test_a_field_cannot_pass_for_another(template: str, value: object, text: str) -> None:
+    assert line(template, x=value) == text
+
+
+def test_a_field_right_behind_another_brings_a_key_of_its_own_and_no_second_one() -> None:
+    assert line("user={user}{more}", user="a b=c", more=" suffix=d e=f") == r"user=a b\x3dc suffix=d e\x3df"
 
 
 def test_a_failure_comes_with_its_traceback_indented_and_harmless() -> None:
