@@ -3,11 +3,15 @@
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificate
+from OpenSSL import SSL
 from twisted.internet import reactor
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
@@ -21,7 +25,10 @@ from smtpbridge.commands.certificates import make_certificates
 from smtpbridge.commands.checking import Finding, connect_to_all
 from smtpbridge.commands.standin import Premises, listen, number_of, open_sandbox
 from smtpbridge.config import load
+from smtpbridge.relay.tls import ServerTls
+from tests.overheard import EVERYTHING
 
+PASSWORD = "upstream-secret-52"
 # Complete, so that there is nothing to note.
 LISTENER = (
     '[bounces]\nfrom = "Mail Delivery <mailer-daemon@bridge.example>"\n'
@@ -30,7 +37,7 @@ LISTENER = (
 
 
 def written(folder: Path, text: str) -> Path:
-    (folder / "password").write_text("right")
+    (folder / "password").write_text(PASSWORD)
     (folder / "password").chmod(0o600)
     path = folder / "smtpbridge.toml"
     path.write_text('hostname = "bridge.example"\n' + text)
@@ -43,6 +50,7 @@ def test_every_fault_is_told_at_once_on_stderr(tmp_path: Path) -> None:
     )
 
     result = CliRunner().invoke(main, ["check", "--config", str(path)])
+    EVERYTHING.said(result.output)
 
     assert (result.exit_code, result.stdout) == (1, "")
     for key in ("endpiont", "endpoint", "hosts", "max_connections", "password_file"):
@@ -51,6 +59,7 @@ def test_every_fault_is_told_at_once_on_stderr(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_a_fault() -> None:
     result = CliRunner().invoke(main, ["check", "--config", "/nowhere/smtpbridge.toml"])
+    EVERYTHING.said(result.output)
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert "/nowhere/smtpbridge.toml: cannot be read" in result.stderr
@@ -60,10 +69,11 @@ def test_what_is_in_force_is_printed_without_a_secret(tmp_path: Path) -> None:
     path = written(tmp_path, LISTENER + '[upstream.main]\nhosts = ["127.0.0.1:587"]\npassword_file = "password"\n')
 
     result = CliRunner().invoke(main, ["check", "--config", str(path)])
+    EVERYTHING.said(result.output)
 
     assert (result.exit_code, result.stderr) == (0, "")
     assert "upstream main (default): 127.0.0.1:587 by starttls" in result.stdout
-    assert "right" not in result.stdout
+    assert PASSWORD not in result.stdout
 
 
 class Connecting(TestCase):
@@ -76,7 +86,7 @@ class Connecting(TestCase):
         (self.folder / "authority.pem").write_bytes(self.made.authority)
 
     async def stand_in(self, *, implicit_tls: bool = False) -> int:
-        premises = Premises(self.made.certificate, self.made.key, {"App": "right"}, self.folder / "mail")
+        premises = Premises(self.made.certificate, self.made.key, {"App": PASSWORD}, self.folder / "mail")
         sandbox = open_sandbox(reactor, premises, lambda _: None)
         return self.opened(await listen(reactor, sandbox, 0, implicit_tls=implicit_tls))
 
@@ -135,13 +145,13 @@ class Connecting(TestCase):
 
     async def test_a_wrong_password_is_told(self) -> None:
         path = self.path(f"127.0.0.1:{await self.stand_in()}")
-        (self.folder / "password").write_text("wrong")
+        (self.folder / "password").write_text("upstream-secret-66")
 
         finding = await self.fault(path)
 
         self.assertIn("535", finding.text)
         self.assertIn("with this password", finding.advice)
-        self.assertNotIn("wrong", " ".join(finding.lines()))
+        self.assertNotIn("upstream-secret-66", " ".join(finding.lines()))
 
     async def test_a_certificate_for_another_name_is_told(self) -> None:
         port = await self.stand_in()
@@ -159,6 +169,64 @@ class Connecting(TestCase):
         finding = await self.fault(self.path(f"127.0.0.1:{await self.stand_in()}"))
 
         self.assertIn("cannot be traced to the file", finding.advice)
+
+    async def test_a_certificate_that_has_expired_is_told(self) -> None:
+        self.made = make_certificates(datetime.now(UTC) - timedelta(days=400), ("localhost", "127.0.0.1"))
+        (self.folder / "authority.pem").write_bytes(self.made.authority)
+
+        finding = await self.fault(self.path(f"127.0.0.1:{await self.stand_in()}"))
+
+        self.assertIn("expired at", finding.text)
+        self.assertIn("look at the clock", finding.advice)
+
+    async def test_a_server_that_wants_a_client_certificate_is_told(self) -> None:
+        class Curious(Protocol):
+            def connectionMade(self) -> None:
+                context = SSL.Context(SSL.TLS_METHOD)
+                context.use_certificate(load_pem_x509_certificate(made.certificate))
+                key: Any = load_pem_private_key(made.key.reveal(), None)
+                context.use_privatekey(key)
+                flags = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+                context.set_verify(flags, lambda _c, _x, _e, _d, well: bool(well))
+                assert self.transport is not None
+                self.transport.startTLS(ServerTls(context))  # type: ignore[attr-defined]
+
+        made = self.made
+        endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        port = self.opened(await endpoint.listen(Factory.forProtocol(Curious)))
+        lines = 'trust_roots = "authority.pem"\nsecurity = "tls"\n'
+
+        finding = await self.fault(self.path(f"127.0.0.1:{port}", more=lines))
+
+        self.assertIn("the server wants a client certificate", finding.text)
+        self.assertIn("write client_certificate and client_key", finding.advice)
+
+    async def test_a_server_that_is_too_old_is_told(self) -> None:
+        class Old(Protocol):
+            def connectionMade(self) -> None:
+                assert self.transport is not None
+                self.transport.write(b"\x15\x03\x01\x00\x02\x02\x46")  # TLS 1.0: alert, fatal, protocol_version
+                self.transport.loseConnection()
+
+        endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        port = self.opened(await endpoint.listen(Factory.forProtocol(Old)))
+
+        finding = await self.fault(self.path(f"127.0.0.1:{port}", more='security = "tls"\n'))
+
+        self.assertIn("the server speaks neither TLS 1.2 nor TLS 1.3", finding.text)
+        self.assertIn("must offer TLS 1.2 or newer", finding.advice)
+
+    async def test_a_host_that_is_not_verified_is_told_as_insecure(self) -> None:
+        other = make_certificates(datetime.now(UTC))
+        (self.folder / "authority.pem").write_bytes(other.authority)
+        path = self.path(f"127.0.0.1:{await self.stand_in()}", more="insecure_skip_verification = true\n")
+
+        (finding,) = await self.found(path)
+
+        self.assertTrue(finding.usable, finding.text)
+        self.assertIn("INSECURE, the certificate was not verified: ready for mail", finding.text)
+        printed = await deferToThread(self.command, path)
+        self.assertIn("note: [upstream.main] insecure_skip_verification: INSECURE:", printed.stderr)
 
     async def test_a_port_where_nobody_listens_is_told(self) -> None:
         port = await self.nobody()
@@ -217,7 +285,9 @@ class Connecting(TestCase):
             "--config",
             str(path),
         ]
-        return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+        ended = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+        EVERYTHING.said(ended.stdout + ended.stderr)
+        return ended
 
     async def nobody(self) -> int:
         """Return a port that was free a moment ago."""

@@ -80,7 +80,8 @@ class _Visitor:
         self._tell = tell
 
     def granted(self, connection: UpstreamConnection) -> None:
-        text = f"ready for mail: {_offer(connection)}"
+        doubt = "INSECURE, the certificate was not verified: " if self._upstream.insecure_skip_verification else ""
+        text = f"{doubt}ready for mail: {_offer(connection)}"
         self._pool.give_back(connection)
         self._tell(Finding(self._upstream.name, str(self._host), text))
 
@@ -134,9 +135,27 @@ def _wrong_name(upstream: Upstream, host: Host) -> str:
 def _unknown_authority(upstream: Upstream, _: Host) -> str:
     source = f"the file {upstream.trust_roots.path}" if upstream.trust_roots else "this system's authorities"
     return (
-        f"The certificate cannot be traced to {source}, or has expired: name the right authority in trust_roots, "
-        "install the system's certificates (ca-certificates), or look at the clock."
+        f"The certificate cannot be traced to {source}: name the right authority in trust_roots, or install the "
+        "system's certificates (ca-certificates)."
     )
+
+
+def _wrong_time(_: Upstream, host: Host) -> str:
+    return f"By the clock here the certificate is not valid now: look at the clock, or tell whoever runs {host}."
+
+
+def _bad_certificate(_: Upstream, host: Host) -> str:
+    return f"The certificate is not fit for use: tell whoever runs {host}, and look whether somebody stands in between."
+
+
+def _client_certificate(upstream: Upstream, _: Host) -> str:
+    if upstream.client_pair is None:
+        return "The host wants to know who connects: write client_certificate and client_key."
+    return f"The host does not take {upstream.client_pair.certificate_path}: look at who issued it and until when."
+
+
+def _old_tls(_: Upstream, host: Host) -> str:
+    return f"Whoever runs {host} must offer TLS 1.2 or newer with ECDHE and AES-GCM or ChaCha20: docs/tls.md."
 
 
 def _no_login(upstream: Upstream, _: Host) -> str:
@@ -160,9 +179,16 @@ def _silent(upstream: Upstream, host: Host) -> str:
 # The first line with a word that the fault has counts.
 _ADVICE: tuple[tuple[tuple[str, ...], Callable[[Upstream, Host], str]], ...] = (
     (("the login was refused", "auth was refused"), _no_login),
-    (("verificationerror", "mismatch"), _wrong_name),
-    (("certificate verify failed",), _unknown_authority),
-    (("does not offer starttls", "starttls was refused", "wrong version number", "not an smtp reply"), _no_tls),
+    (("certificate verify failed: it is not for",), _wrong_name),
+    (("not trusted here", "signed by itself"), _unknown_authority),
+    (("is not valid before", "expired at"), _wrong_time),
+    (("certificate verify failed",), _bad_certificate),
+    (("the client certificate", "a client certificate: look"), _client_certificate),
+    (("neither tls 1.2", "no cipher in common"), _old_tls),
+    (
+        ("does not offer starttls", "starttls was refused", "not tls", "within the handshake", "not an smtp reply"),
+        _no_tls,
+    ),
     (("dns lookup failed", "no results for hostname"), _no_name),
     (("connection was refused", "connection refused"), _nobody),
     (("no route", "unreachable"), _no_way),

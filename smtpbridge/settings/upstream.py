@@ -12,7 +12,7 @@ from dataclasses import fields
 
 from smtpbridge.secret import Secret
 from smtpbridge.settings import checks
-from smtpbridge.settings.pem import certificates_fault
+from smtpbridge.settings.pem import certificates_fault, read_key_pair
 from smtpbridge.settings.regions import PORTS, REGIONS
 from smtpbridge.settings.surroundings import Surroundings, one_line, read_file
 from smtpbridge.settings.values import Deadlines, Host, Security, TrustRoots, Upstream
@@ -37,6 +37,8 @@ def read_upstream(name: str, table: Table, around: Surroundings) -> Upstream:
         security=security,
         server_name=table.text("server_name", check=checks.host_name),
         trust_roots=_read_trust_roots(table, around),
+        client_pair=read_key_pair(table, around, "client_certificate", "client_key", "mutual TLS"),
+        insecure_skip_verification=table.flag("insecure_skip_verification", _DEFAULT.insecure_skip_verification),
         max_connections=table.whole("max_connections", _DEFAULT.max_connections),
         deadlines=_read_deadlines(table.table("deadlines")),
         idle_seconds=table.seconds("idle_seconds", _DEFAULT.idle_seconds),
@@ -45,8 +47,13 @@ def read_upstream(name: str, table: Table, around: Surroundings) -> Upstream:
         max_waiters=table.whole("max_waiters", _DEFAULT.max_waiters, least=0),
         wait_seconds=table.seconds("wait_seconds", _DEFAULT.wait_seconds),
         min_rate_bytes=table.whole("min_rate_bytes", _DEFAULT.min_rate_bytes),
+        # RFC 5321, 4.5.3.1.5: a reply line may have 512 octets.
+        max_reply_line_bytes=table.whole("max_reply_line_bytes", _DEFAULT.max_reply_line_bytes, least=512),
+        max_reply_lines=table.whole("max_reply_lines", _DEFAULT.max_reply_lines, least=16),
     )
     table.close()
+    if upstream.insecure_skip_verification:
+        _shout(table, upstream, around)
     return upstream
 
 
@@ -99,6 +106,15 @@ def _read_trust_roots(table: Table, around: Surroundings) -> TrustRoots | None:
     if wrong := certificates_fault(file[1]):
         table.fault("trust_roots", f"the file {wrong}")
     return TrustRoots(*file)
+
+
+def _shout(table: Table, upstream: Upstream, around: Surroundings) -> None:
+    if upstream.trust_roots is not None:
+        table.fault("trust_roots", "is given, and insecure_skip_verification would not look at it; leave out one")
+    around.notes.append(
+        f"{table.place} insecure_skip_verification: INSECURE: nobody asks who the server is; whoever stands between "
+        "here and there can read all mail and the password; write trust_roots for a certificate of your own instead"
+    )
 
 
 def _read_deadlines(table: Table) -> Deadlines:

@@ -27,12 +27,11 @@ import trustme
 from twisted.internet import reactor as _reactor
 from twisted.internet.interfaces import IAddress, IPullProducer
 from twisted.internet.protocol import Factory, connectionDone
-from twisted.internet.ssl import CertificateOptions
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from smtpbridge.relay.tls import server_context
+from smtpbridge.relay.tls import ServerTls, server_context
 from smtpbridge.secret import Secret
 
 reactor: Any = _reactor
@@ -101,7 +100,7 @@ class Taken:
 class Upstream(Factory):
     """The server, and what it saw."""
 
-    tls: CertificateOptions
+    tls: ServerTls
     script: Script = field(default_factory=dict)
     noisy: bool = False
     commands: list[str] = field(default_factory=list)
@@ -298,7 +297,7 @@ class Flood:
         """The connection is gone."""
 
 
-def server_tls(ca: trustme.CA, *names: str) -> CertificateOptions:
+def server_tls(ca: trustme.CA, *names: str) -> ServerTls:
     """Return the context of a server with a certificate for `names`."""
     issued = ca.issue_cert(*names)
     chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
