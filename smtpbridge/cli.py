@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from smtpbridge import __version__
+from smtpbridge.commands.hashing import hash_
 from smtpbridge.commands.queue import queue
 from smtpbridge.config import DEFAULT_PATH, Config, ConfigError, describe, load
 from smtpbridge.errors import SmtpbridgeError
@@ -47,11 +48,13 @@ def main() -> None:
       smtpbridge audit mail/                 see what a move means for all of them
       smtpbridge check --config FILE         look through a configuration
       smtpbridge queue list --config FILE    see what is kept and not delivered yet
+      smtpbridge hash                        hash the key or the password of a sender
       twistd -n smtpbridge --config FILE     run it
     """
 
 
 main.add_command(queue)
+main.add_command(hash_)
 
 
 @main.command(short_help="Show the bridge at work.")

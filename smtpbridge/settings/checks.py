@@ -6,7 +6,7 @@ or `None` (a reader: the value) where nothing is.
 """
 
 import re
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from smtpbridge.settings.values import Host, Network
@@ -15,6 +15,7 @@ from smtpbridge.settings.values import Host, Network
 _NAME = re.compile(
     r"(?=.{1,255}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*"
 )
+_MAPPED = IPv6Network("::ffff:0:0/96")
 _PRINTABLE = re.compile(r"[ -~]+")
 _GRAPHIC = re.compile(r"[!-~]+")
 # The dot-string of RFC 5321, 4.1.2, 64 octets at most (4.5.3.1.1).
@@ -60,14 +61,26 @@ def _no_port(text: str) -> str:
 def read_network(text: str) -> Network | str:
     """Return the network, or what is wrong."""
     try:
-        return ip_network(text)
+        network = ip_network(text)
     except ValueError:
         pass
+    else:
+        return _mapped_fault(network) or network
     try:
         wide = ip_network(text, strict=False)
     except ValueError:
         return 'is not a network; write it as in "10.0.0.0/8" or "192.0.2.7"'
     return f'has bits set behind its prefix; write "{wide}", or the address alone'
+
+
+def _mapped_fault(network: Network) -> str | None:
+    """What is wrong with a network that holds IPv4-mapped addresses (RFC 4291, 2.5.5.2) and others too."""
+    if not isinstance(network, IPv6Network) or not 0 < network.prefixlen < 96 or not network.supernet_of(_MAPPED):
+        return None
+    return (
+        "holds the IPv4-mapped addresses ::ffff:0:0/96, which count as IPv4 and would not be let in by it; write the "
+        'IPv4 networks that you mean, as in "10.0.0.0/8", and the IPv6 networks without them'
+    )
 
 
 def address(text: str) -> str | None:
