@@ -30,6 +30,16 @@ class Watched(Protocol):
         """Act; called at each sweep until the deadline lies in the future again or the watch ends."""
 
 
+def paced(deadline: float, now: float, octets: int, *, grace: float, min_rate: float) -> float:
+    """
+    Return the deadline for the next octets, when so many have come before `deadline`; begin with `now + grace`.
+
+    Each octet moves it by what it may take at `min_rate` octets a second, but never further than `grace` seconds
+    from now.  So a silence lasts at most that long, and what came fast at first is no credit for a trickle later.
+    """
+    return min(now + grace, deadline + octets / min_rate)
+
+
 class Deadlines:
     """Sweep over everybody who is watched."""
 
@@ -63,6 +73,9 @@ class Deadlines:
         # The next sweep is set first: what fails below must not end the watch over the others.
         self._call = self._clock.callLater(_SWEEP_SECONDS, self._sweep)
         for somebody in [watched for watched in self._watched if watched.deadline <= now]:
+            # The end of one may give another what it waited for, and with it a later deadline.
+            if somebody.deadline > now:
+                continue
             try:
                 somebody.deadline_passed()
             except Exception:

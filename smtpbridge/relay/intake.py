@@ -2,38 +2,70 @@
 From the data of a message, whole and spooled, to its content, or to the reply that refuses it.
 
 The listener takes messages in by it; `smtpbridge translate` and `audit` foretell by it.
+
+A header is bounded twice: in octets, for the memory, and in fields, because reading
+and writing it costs by the field.  Both are told at the end of the data, which are read
+to their end whatever they are.
 """
 
 from twisted.logger import Logger
 
-from smtpbridge.relay.spool import Content, HeaderTooLong, NoSpace, Spool
+from smtpbridge.mail.headers import count_fields
+from smtpbridge.relay.content import Content
+from smtpbridge.relay.spool import HeaderTooLong, NoSpace, Spool
 from smtpbridge.smtp.data import Block, Defects, End, EndFinder, stuff
 from smtpbridge.smtp.replies import Reply, reply
 from smtpbridge.smtp.texts import TOO_BIG
 
-_LONG_HEADER = reply(552, "5.3.4", "The header of the message is longer than this server takes")
-_NO_SPACE = reply(452, "4.3.1", "Insufficient system storage")
+# Real mail has fewer than a hundred; fifty hops more, and what filters add, leave it far below.
+MAX_FIELDS = 1000
+# The shortest field is a name of one letter with its colon, or a line of one letter that is no field.
+_SHORTEST_FIELD = 3
+NO_SPACE = reply(452, "4.3.1", "Insufficient system storage")
 _BARE = reply(550, "5.6.0", "The message holds a bare CR or LF; lines end with CR LF (RFC 5321, 2.3.8)")
 _NUL = reply(550, "5.6.0", "The message holds a NUL octet (RFC 5322, 2.2)")
 _log = Logger()
 
 
-def sealed(spool: Spool, defects: Defects, *, reject_bare: bool, max_header: int) -> Content | Reply:
+def long_header(max_header: int) -> Reply:
+    """Return the refusal of a header of more octets."""
+    return reply(
+        552, "5.3.4", f"The header of the message is longer than the {max_header} octets that this server takes"
+    )
+
+
+def many_fields(max_fields: int) -> Reply:
+    """Return the refusal of a header of more fields."""
+    return reply(
+        552, "5.3.4", f"The header of the message has more than the {max_fields} fields that this server takes"
+    )
+
+
+def sealed(
+    spool: Spool, defects: Defects, *, reject_bare: bool, max_header: int, max_fields: int = MAX_FIELDS
+) -> Content | Reply:
     """Return the content of what was spooled, or the refusal; then nothing is kept.  `max_header` is in octets."""
     refusal = _NUL if defects.nul else _BARE if defects.bare_line_ends and reject_bare else None
     if refusal is not None:
         spool.discard()
         return refusal
     try:
-        return spool.seal(defects, max_header)
+        content = spool.seal(defects, max_header)
     except HeaderTooLong:
-        return _LONG_HEADER
+        return long_header(max_header)
     except NoSpace as error:
         _log.error("{error}", error=str(error))
-        return _NO_SPACE
+        return NO_SPACE
+    header = content.header
+    if len(header) > max_fields * _SHORTEST_FIELD and count_fields(header) > max_fields:
+        content.close()
+        return many_fields(max_fields)
+    return content
 
 
-def content_of(octets: bytes, *, max_message: int, reject_bare: bool, max_header: int) -> Content | Reply:
+def content_of(
+    octets: bytes, *, max_message: int, reject_bare: bool, max_header: int, max_fields: int = MAX_FIELDS
+) -> Content | Reply:
     """Return what a listener would make of a message given whole (CRLF lines, dots not doubled), kept in memory."""
     wire = stuff(octets)
     if len(wire) > max_message:
@@ -46,4 +78,4 @@ def content_of(octets: bytes, *, max_message: int, reject_bare: bool, max_header
                 spool.write(found.octets)
             case End():
                 defects = found.defects
-    return sealed(spool, defects, reject_bare=reject_bare, max_header=max_header)
+    return sealed(spool, defects, reject_bare=reject_bare, max_header=max_header, max_fields=max_fields)

@@ -1,13 +1,17 @@
 """The data of a message while it is on its way: memory or file, canonical, given back."""
 
 import os
+import resource
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpbridge.relay.spool import CHUNK, Content, HeaderTooLong, NoSpace, Spool
+from smtpbridge.relay.budget import Budget
+from smtpbridge.relay.content import CHUNK, Content
+from smtpbridge.relay.spool import HeaderTooLong, NoSpace, Spool
 from smtpbridge.smtp.data import Block, Defects, End, EndFinder, canonical, unstuff
 
 NO_DEFECTS = Defects()
@@ -17,7 +21,7 @@ PIECES = st.lists(st.sampled_from([b"\r", b"\n", b".", b"a", b"\r\n", b"A: b\r\n
 
 
 def spooled(*blocks: bytes, threshold: int = 1000, folder: str | None = None) -> Spool:
-    spool = Spool(threshold, folder)
+    spool = Spool(threshold, Budget(folder=folder))
     for block in blocks:
         spool.write(block)
     return spool
@@ -36,6 +40,18 @@ def body_of(content: Content) -> bytes:
 
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+def nameless_files() -> set[int]:
+    """Return the descriptors of files that have no name; the test runner has some too."""
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink(f"/proc/self/fd/{number}").endswith("(deleted)"):
+                found.add(int(number))
+        except FileNotFoundError:
+            pass  # the one by which the list was read
+    return found
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not list descriptors")
@@ -123,6 +139,36 @@ def test_a_header_at_the_limit_is_taken_and_over_it_is_refused(threshold: int) -
         sealed(data, threshold=threshold, max_header=len(header) - 1)
 
 
+@pytest.mark.parametrize("excess", [-1, 0, 1, 2, CHUNK])
+def test_a_header_that_does_not_end_is_refused_when_it_is_over_the_limit(excess: int) -> None:
+    header = b"A: " + b"b" * (3 * CHUNK)
+    spool = spooled(header, threshold=0)
+
+    if excess <= 0:
+        content = spool.seal(NO_DEFECTS, len(header) - excess)
+        assert (content.header, content.body_size) == (header, 0)
+        content.close()
+    else:
+        with pytest.raises(HeaderTooLong):
+            spool.seal(NO_DEFECTS, len(header) - excess)
+
+
+def test_a_header_without_end_is_never_read_back_whole() -> None:
+    spool = Spool(0)
+    for _ in range(300):
+        spool.write(b"X-A: b\r\n" * 8000)
+    assert spool.size > 19_000_000
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(HeaderTooLong):
+            spool.seal(NO_DEFECTS, 1_000_000)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 1_500_000
+
+
 def test_a_header_over_many_chunks_of_a_file_is_read_whole() -> None:
     header = b"".join(b"X-%d: %s\r\n" % (number, b"v" * 60) for number in range(4000))
     content = sealed(header + b"\r\nbody\r\n", threshold=0, max_header=len(header))
@@ -168,7 +214,7 @@ def test_eight_bit_octets_are_seen_in_header_and_body(threshold: int) -> None:
 
 
 def test_a_disk_that_takes_nothing_is_told_at_the_end_and_no_earlier(tmp_path: Path) -> None:
-    spool = Spool(10, str(tmp_path / "gone"))
+    spool = Spool(10, Budget(folder=str(tmp_path / "gone")))
     for _ in range(100):
         spool.write(b"A: b\r\n")
 
@@ -190,11 +236,91 @@ def test_a_disk_that_fails_while_data_are_written_anew_is_told_too(tmp_path: Pat
     assert descriptors() == before
 
 
-def test_the_file_has_no_name(tmp_path: Path) -> None:
+@needs_proc
+def test_a_disk_that_fails_in_the_middle_of_a_message_gives_everything_back() -> None:
+    before = descriptors()
+    budget = Budget()
+    spool = Spool(1000, budget)
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    spool.write(b"A: b\r\n" * 1000)
+    assert budget.temporary == 6000
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (7000, allowed[1]))
+        spool.write(b"A: b\r\n" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+
+    assert (budget.memory, budget.temporary, descriptors()) == (0, 0, before)
+    spool.write(b"A: b\r\n" * 1000)
+    assert (budget.memory, budget.temporary, descriptors()) == (0, 0, before)
+    with pytest.raises(NoSpace, match="File too large"):
+        spool.seal(NO_DEFECTS, 500)
+
+
+@needs_proc
+def test_a_process_without_descriptors_keeps_no_message_and_loses_no_descriptor() -> None:
+    before = descriptors()
+    budget = Budget()
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # One more would do for a file, but it takes two for a moment to get one without a name.
+    room = os.open(os.devnull, os.O_RDONLY)
+    os.close(room)
+    for spare in (0, 1):
+        spool = Spool(10, budget)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (room + spare, allowed[1]))
+            spool.write(b"A: b\r\n" * 10)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+        with pytest.raises(NoSpace, match="Too many open files"):
+            spool.seal(NO_DEFECTS, 500)
+        assert (budget.memory, budget.temporary, descriptors()) == (0, 0, before)
+
+
+@needs_proc
+def test_a_file_that_cannot_be_read_back_is_a_message_that_could_not_be_kept() -> None:
+    for defects in (NO_DEFECTS, Defects(bare_line_ends=True)):
+        before, others = descriptors(), nameless_files()
+        budget = Budget()
+        spool = Spool(0, budget)
+        spool.write(b"A: b\r\n\r\nbody\r\n")
+        (number,) = nameless_files() - others
+        # A descriptor that only writes stands in for a disk that gives an error.
+        blind = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(blind, number, inheritable=False)
+        os.close(blind)
+
+        with pytest.raises(NoSpace):
+            spool.seal(defects, 500)
+        assert (budget.memory, budget.temporary, descriptors()) == (0, 0, before)
+
+
+@needs_proc
+def test_the_file_has_no_name_and_is_its_owners_alone(tmp_path: Path) -> None:
+    others = nameless_files()
     spool = spooled(b"A: b\r\n" * 10, threshold=10, folder=str(tmp_path))
 
     assert list(tmp_path.iterdir()) == []
+    (number,) = nameless_files() - others
+    assert os.fstat(number).st_mode & 0o777 == 0o600
+    assert not os.get_inheritable(number)
     spool.discard()
+
+
+def test_octets_that_come_one_by_one_cost_hardly_more_than_those_that_come_together() -> None:
+    octets = os.urandom(200_000)
+    spool = Spool(1 << 20)
+    tracemalloc.start()
+    try:
+        for at in range(0, len(octets), 2):
+            spool.write(octets[at : at + 2])
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+    assert held < 2 * len(octets)
+    content = spool.seal(NO_DEFECTS, 1 << 20)
+    assert content.header + body_of(content) == octets
 
 
 @needs_proc
