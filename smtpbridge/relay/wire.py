@@ -5,18 +5,24 @@ Twisted spreads these methods over several interfaces, and `Protocol.transport`
 promises none of them.  A skin looks once, in `connectionMade`, and then has a `Wire`.
 """
 
-from typing import Protocol, cast
+from typing import Protocol as Contract
+from typing import cast
 
 from OpenSSL.SSL import Connection
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IOpenSSLContextFactory,
+    ISSLTransport,
     ITCPTransport,
     ITransport,
 )
+from twisted.internet.protocol import Protocol
+from twisted.internet.tcp import Connection as TcpConnection
+
+from smtpbridge.relay.direct import PlainLine, secure_line
 
 
-class Wire(Protocol):
+class Wire(Contract):
     """A TCP or local stream, with or without TLS."""
 
     def write(self, data: bytes) -> None:
@@ -51,7 +57,14 @@ def wire_of(transport: ITransport | None) -> Wire:
     """Return a protocol's transport as a `Wire`, with Nagle's delay off: every write here is a whole batch."""
     if ITCPTransport.providedBy(transport):
         transport.setTcpNoDelay(True)
+    if isinstance(transport, TcpConnection) and not ISSLTransport.providedBy(cast(object, transport)):
+        return PlainLine(transport)
     return cast(Wire, transport)
+
+
+def secured(wire: Wire, transport: object, above: Protocol) -> Wire:
+    """Return what takes the place of a protocol's wire once its handshake is complete; see `direct.secure_line`."""
+    return secure_line(transport, above) or wire
 
 
 def tls_version(wire: Wire) -> str:

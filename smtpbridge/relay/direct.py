@@ -1,0 +1,260 @@
+"""
+The way between a protocol and its socket, without what a relay does not need of Twisted's.
+
+Theory of operation
+-------------------
+
+Twisted hands every write to the reactor: the socket is entered as one to be written,
+the reactor comes round, writes, and takes the entry out again.  Nearly always the
+socket could have taken the octets at once.  `send` tries that first, and leaves to the
+reactor only what the socket does not take.
+
+Twisted's TLS is general: it gathers small writes with a timer, goes through several
+objects for each, and asks OpenSSL once more than there is an answer for.  A relay
+writes whole batches.  So Twisted shakes hands, with its own client options, which
+verify chain and name; and when that is done a `SecureLine` takes the same OpenSSL
+connection and the same socket over: two calls of OpenSSL for each piece that is read or
+written.
+
+What a transport promises stays: order, back-pressure by a streaming producer, a close
+that says so in TLS first (close_notify), an abort that does not, and one
+`connectionLost`.  A transport that is not Twisted's own over TCP (a test's in memory, a
+kind of endpoint from elsewhere) is used as it is.
+"""
+
+from typing import cast
+
+from OpenSSL.SSL import Connection, Error, SysCallError, WantReadError, ZeroReturnError
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLContextFactory,
+    IPushProducer,
+)
+from twisted.internet.protocol import Protocol
+from twisted.internet.tcp import Connection as TcpConnection
+from twisted.python.failure import Failure
+
+# The most that one TLS record carries (RFC 8446, 5.1), what stands before it, and what it may grow by (5.2).
+_RECORD = 16_384
+_RECORD_HEADER = 5
+_RECORD_GROWTH = 256 + _RECORD_HEADER
+# A block of a stream is left to the reactor, which listens to the peer in between: it may want to end the stream.
+_BLOCK = 32_768
+# As many records as there may be.
+_ANY = 1 << 30
+
+
+def send(tcp: TcpConnection, octets: bytes) -> None:
+    """Write to the socket now, and leave to the reactor what it does not take, and large blocks."""
+    # Whatever waits goes first.
+    if (
+        len(octets) < _BLOCK
+        and not tcp._tempDataBuffer
+        and not tcp.dataBuffer
+        and tcp.connected
+        and not tcp._writeDisconnected
+    ):
+        try:
+            sent = tcp.socket.send(octets)
+        except OSError:
+            # Full, or gone: the reactor finds out which, and tells.
+            sent = 0
+        if sent == len(octets):
+            return
+        octets = octets[sent:]
+    FileDescriptor.write(tcp, octets)
+
+
+class PlainLine:
+    """A TCP transport whose writes go out at once; all else is the transport's."""
+
+    __slots__ = ("_tcp", "abortConnection", "loseConnection", "pauseProducing", "resumeProducing")
+
+    def __init__(self, tcp: TcpConnection) -> None:
+        self._tcp = tcp
+        self.loseConnection = tcp.loseConnection
+        self.abortConnection = tcp.abortConnection
+        self.pauseProducing = tcp.pauseProducing
+        self.resumeProducing = tcp.resumeProducing
+
+    def write(self, data: bytes) -> None:
+        """Send."""
+        if self._tcp.TLS:
+            self._tcp.write(data)
+        else:
+            send(self._tcp, data)
+
+    def startTLS(self, context: IOpenSSLContextFactory | IOpenSSLClientConnectionCreator) -> None:
+        """Begin the handshake."""
+        self._tcp.startTLS(context)
+
+    def getHandle(self) -> object:
+        """Return OpenSSL's connection once TLS has begun."""
+        return self._tcp.getHandle()
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:
+        """Say when to pause and resume."""
+        self._tcp.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """Say so no more."""
+        self._tcp.unregisterProducer()
+
+
+class SecureLine(Protocol):
+    """TLS behind its handshake: the protocol of a TCP transport, and the transport of `above`."""
+
+    def __init__(self, tcp: TcpConnection, tls: Connection, above: Protocol) -> None:
+        """Take both over; call this when the handshake is complete and nothing has been written since."""
+        self._tcp = tcp
+        self._tls = tls
+        self._above = above
+        self._reason: Failure | None = None
+        # What is known of the record that is not whole yet: octets of its header, or how many of it are to come.  How
+        # the octets that came with the end of the handshake were divided is not known, only likely.
+        self._header = b""
+        self._missing = 0
+        self._in_step = True
+        self._closing = self._aborted = self._ended = False
+        self.pauseProducing = tcp.pauseProducing
+        self.resumeProducing = tcp.resumeProducing
+        self.transport = tcp
+        self.connected = 1
+        tcp.protocol = self
+
+    # What the protocol above calls
+
+    def write(self, data: bytes) -> None:
+        """Encrypt and send; nothing is sent behind `loseConnection`."""
+        if self._closing or self._ended or not data:
+            return
+        try:
+            # OpenSSL takes a record at a time.
+            self._tls.sendall(data)
+            send(self._tcp, self._tls.bio_read(len(data) + (len(data) // _RECORD + 1) * _RECORD_GROWTH))
+        except Error:
+            self._end(Failure())
+
+    def loseConnection(self) -> None:
+        """Say that nothing more comes; the connection ends when the peer has said so too."""
+        if not self._closing and not self._ended:
+            self._closing = True
+            self._shut()
+
+    def abortConnection(self) -> None:
+        """End now."""
+        self._aborted = self._closing = True
+        self._tcp.abortConnection()
+
+    def startTLS(self, context: IOpenSSLContextFactory | IOpenSSLClientConnectionCreator) -> None:
+        """There is TLS already."""
+        raise AssertionError("TLS within TLS")
+
+    def getHandle(self) -> object:
+        """Return OpenSSL's connection."""
+        return self._tls
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:
+        """Say when to pause and resume."""
+        FileDescriptor.registerProducer(self._tcp, cast(IPushProducer, producer), streaming)
+
+    def unregisterProducer(self) -> None:
+        """Say so no more."""
+        FileDescriptor.unregisterProducer(self._tcp)
+
+    # What the TCP transport calls
+
+    def dataReceived(self, data: bytes) -> None:
+        """Decrypt; hand on what each record holds."""
+        tls = self._tls
+        whole = self._count(data) if self._in_step else _ANY
+        tls.bio_write(data)
+        while whole and not self._ended and not self._aborted:
+            # As many as came, and no more: OpenSSL has no answer then, and to ask it costs as much as a record.
+            whole -= 1
+            try:
+                octets = tls.recv(_RECORD)
+            except WantReadError:
+                # There was a record of TLS's own, which may want an answer.
+                self._flush()
+                return
+            except ZeroReturnError:
+                self._shut()
+                self._end(None)
+                return
+            except Error:
+                self._end(Failure())
+                return
+            self._above.dataReceived(octets)
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # always with a reason
+        """The socket is closed."""
+        if not self._ended and not self._aborted and reason.check(ConnectionDone):
+            # Without close_notify nobody knows whether the peer had said all (RFC 8446, 6.1).
+            reason = Failure(ConnectionLost("the peer closed without ending TLS"))
+        self._ended = True
+        self.connected = 0
+        self._above.connectionLost(self._reason or reason)
+        del self._tls
+
+    def _count(self, data: bytes) -> int:
+        """Return how many records `data` complete."""
+        at, count, size = self._missing, 0, len(data)
+        if self._header:
+            data, at, size = self._header + data, 0, size + len(self._header)
+            self._header = b""
+        count = 1 if at and at <= size else 0
+        while at < size:
+            header = data[at : at + _RECORD_HEADER]
+            if len(header) < _RECORD_HEADER:
+                self._header = header
+                break
+            length = header[3] << 8 | header[4]
+            if not (20 <= header[0] <= 23 and header[1] == 3 and length <= _RECORD + 256):
+                # No record begins here: the handshake had ended within one.  From now on OpenSSL is asked.
+                self._in_step = False
+                return _ANY
+            at += _RECORD_HEADER + length
+            count += at <= size
+        self._missing = max(0, at - size)
+        return count
+
+    def _flush(self) -> None:
+        try:
+            octets = self._tls.bio_read(_RECORD)
+        except Error:
+            return  # nothing is there
+        send(self._tcp, octets)
+
+    def _shut(self) -> None:
+        """Send close_notify; close the socket if the peer's has come."""
+        try:
+            both = self._tls.shutdown()
+        except Error:
+            both = False
+        self._flush()
+        if both:
+            FileDescriptor.loseConnection(self._tcp)
+
+    def _end(self, reason: Failure | None) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if reason is not None:
+            self._reason = Failure(ConnectionLost()) if reason.check(SysCallError) else reason
+        self._flush()
+        FileDescriptor.loseConnection(self._tcp)
+
+
+def secure_line(transport: object, above: Protocol) -> SecureLine | None:
+    """
+    Take the TLS of `above` over, now that its handshake is complete; `None` where the transport is not Twisted's TCP.
+
+    To be called in `handshakeCompleted`, before anything is written.
+    """
+    if not isinstance(transport, TcpConnection):
+        return None
+    tls: object = transport.getHandle()
+    return SecureLine(transport, tls, above) if isinstance(tls, Connection) else None
