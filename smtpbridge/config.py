@@ -17,6 +17,7 @@ break a promise it is a fault; else it is read, checked and told in `notes`.
 """
 
 import os
+import secrets
 import socket
 import stat
 import tomllib
@@ -25,7 +26,9 @@ from pathlib import Path
 
 from smtpbridge.errors import SmtpbridgeError
 from smtpbridge.settings import checks
-from smtpbridge.settings.listener import read_credential, read_listener
+from smtpbridge.settings.admin import read_admin
+from smtpbridge.settings.credential import note_credentials, read_credential, read_logins
+from smtpbridge.settings.listener import read_listener
 from smtpbridge.settings.queue import read_bounces, read_queue
 from smtpbridge.settings.surroundings import Surroundings
 from smtpbridge.settings.text import describe
@@ -112,6 +115,9 @@ class _Machine:
     def open_to_all(self, path: Path) -> bool:
         return bool(os.stat(path).st_mode & stat.S_IROTH)
 
+    def is_folder(self, path: Path) -> bool:
+        return path.is_dir()
+
     def variable(self, name: str) -> str | None:
         return self._environ.get(name)
 
@@ -138,7 +144,10 @@ def _read(top: Table, around: Surroundings) -> Config:
     pools = ip_pools.names()
     credentials = top.tables("credential")
     listeners = _read_listeners(top, around, credentials=bool(credentials), pools=pools)
-    senders = tuple(found for one in credentials if (found := read_credential(one, around, pools)))
+    key = secrets.token_bytes(32)
+    senders = tuple(found for one in credentials if (found := read_credential(one, around, pools, key)))
+    note_credentials(senders, around)
+    logins = read_logins(top.table("logins"))
     upstreams = _read_upstreams(top, around)
     names = tuple(one.name for one in upstreams)
     policy = read_policy(top.table("translation"), ip_pools, top.table("subaccounts"), names)
@@ -146,9 +155,10 @@ def _read(top: Table, around: Surroundings) -> Config:
     queue = read_queue(top.table("queue"))
     bounces = read_bounces(top, around, names)
     process = _read_process(top.table("process"), around)
+    admin = read_admin(top, listeners)
     top.close()
     notes = tuple(around.notes)
-    return Config(hostname, listeners, senders, upstreams, store, policy, process, queue, bounces, notes)
+    return Config(hostname, listeners, senders, upstreams, store, policy, process, queue, bounces, admin, logins, notes)
 
 
 def _read_hostname(top: Table, around: Surroundings) -> str:
@@ -212,8 +222,22 @@ def _read_store(table: Table, around: Surroundings) -> Store:
 
 
 def _read_process(table: Table, around: Surroundings) -> Process:
-    workers = table.whole("workers", 1)
+    default = Process()
+    workers = table.whole("workers", default.workers)
+    memory = table.whole("max_body_memory_bytes", default.max_body_memory_bytes, least=1_048_576)
+    temporary = table.whole("max_temporary_bytes", default.max_temporary_bytes, least=67_108_864)
+    folder = _read_temporary_folder(table, around)
     table.close()
     if workers != 1:
         around.notes.append(f"{table.place} workers: {workers} is read but not used yet: this version runs with 1")
-    return Process(workers)
+    return Process(workers, memory, temporary, folder)
+
+
+def _read_temporary_folder(table: Table, around: Surroundings) -> Path | None:
+    text = table.text("temporary_folder")
+    if not text:
+        return None
+    folder = around.path(text)
+    if not around.is_folder(folder):
+        table.fault("temporary_folder", f'"{folder}" is no folder; make it, for the daemon\'s user alone')
+    return folder

@@ -15,13 +15,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpbridge.config import Config, ConfigError, describe, load, load_store, loads, own_name
+from smtpbridge.dialect.bounds import Bounds
 from smtpbridge.dialect.policy import UNSAID, BccStyle, Defaults, Policy, Priority, Subaccount, Unsupported
 from smtpbridge.mail.addresses import parse_mailbox
-from smtpbridge.secret import Secret, SecretHash
+from smtpbridge.secret import KeyedHash, Secret, Sha256Hash, fits
 from smtpbridge.settings import values
 from smtpbridge.settings.endpoint import EndpointText, Reach, read_endpoint
 from smtpbridge.settings.regions import REGIONS
-from smtpbridge.settings.values import AuthMode, Bounces, Deadlines, Host, LineEndings, Listener, Mode, Queue, Security
+from smtpbridge.settings.values import (
+    AuthMode,
+    Bounces,
+    Deadlines,
+    Host,
+    LineEndings,
+    Listener,
+    LoginLimits,
+    Mode,
+    ProxyTls,
+    Queue,
+    Security,
+)
 
 EXAMPLE = Path(__file__).parent.parent / "etc" / "smtpbridge.toml"
 PASSWORD = {"SMTPBRIDGE_UPSTREAM_MAIN_PASSWORD": "k3y with spaces"}
@@ -346,6 +359,82 @@ def test_every_wrong_network_is_named_at_once_and_nothing_else_is_made_of_it(end
     assert [fault.split(" ")[3] for fault in found] == ['"10.0.0.0/33"', '"foo"', "5:"]
 
 
+def test_balancers_are_networks_of_their_own_with_a_time_and_a_word_on_tls() -> None:
+    lines = 'proxy_from = ["10.0.0.0/24", "2001:db8::7"]\nproxy_seconds = 2.5\nproxy_tls = "always"'
+    (found,) = parse(listener(lines)).listeners
+
+    assert found.proxy_from == (ip_network("10.0.0.0/24"), ip_network("2001:db8::7"))
+    assert (found.proxy_seconds, found.proxy_tls) == (2.5, ProxyTls.ALWAYS)
+    (plain,) = parse(LISTENER + UPSTREAM).listeners
+    assert (plain.proxy_from, plain.proxy_seconds, plain.proxy_tls) == ((), 5.0, ProxyTls.HEADER)
+    assert parse(listener("proxy_from = []")).listeners == (plain,)
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        ('proxy_from = ["10.0.0.1/24"]', 'proxy_from: "10.0.0.1/24" has bits set behind its prefix'),
+        ('proxy_from = "10.0.0.1"', 'proxy_from: "10.0.0.1": write a list of texts'),
+        ("proxy_seconds = 0", "proxy_seconds: 0: write a number of seconds above 0"),
+        ('proxy_tls = "never"', 'proxy_tls: "never": write "header" or "always"'),
+        ('proxy_tls = "always"', 'proxy_tls: "always" is about balancers, and there are none; write proxy_from = ['),
+        ('proxy_from = []\nproxy_tls = "always"', 'proxy_tls: "always" is about balancers, and there are none'),
+    ],
+)
+def test_a_wrong_word_about_balancers_is_refused(lines: str, fault: str) -> None:
+    (found,) = faults(listener(lines))
+
+    assert found.startswith(f"[[listener]] #1 {fault}")
+
+
+def test_balancers_do_not_go_with_an_endpoint_where_their_header_could_not_be_read(keys: Path) -> None:
+    own_tls = f"ssl:2525:privateKey={keys}/key.pem:certKey={keys}/chain.pem:interface=127.0.0.1"
+
+    for endpoint, what in ((own_tls, 'proxy_tls = "always"'), ("unix:/run/smtpbridge.sock", "has no address")):
+        (fault,) = faults(listener('proxy_from = ["10.0.0.0/24"]', endpoint))
+        assert fault.startswith("[[listener]] #1 proxy_from: ")
+        assert what in fault
+        assert "write a tcp: endpoint" in fault
+
+
+@pytest.mark.parametrize("lines", ["", "allow = []", 'auth = "off"', 'proxy_tls = "always"'])
+def test_balancers_alone_are_no_reason_to_let_anybody_relay(lines: str) -> None:
+    more = "" if lines != 'auth = "off"' else CREDENTIAL
+
+    (fault,) = faults(listener(f'proxy_from = ["10.0.0.0/24"]\n{lines}', "tcp:2525") + more)
+
+    assert "nothing says who may relay" in fault
+
+
+def test_a_listener_whose_tls_ends_at_the_balancer_may_rest_on_auth_alone() -> None:
+    lines = 'proxy_from = ["10.0.0.0/24"]\n'
+
+    for more in ("", "allow = []", 'auth = "required"', 'allow = []\nproxy_tls = "always"'):
+        parse(listener(lines + more, "tcp:2525") + CREDENTIAL)
+    # A wrong network is told as such, and not as a missing reason to trust.
+    (fault,) = faults(listener('proxy_from = ["foo"]', "tcp:2525") + CREDENTIAL)
+    assert fault.startswith('[[listener]] #1 proxy_from: "foo" is not a network')
+
+
+def test_an_allowed_network_with_a_balancer_in_it_is_noted() -> None:
+    lines = 'proxy_from = ["10.0.0.7", "2001:db8::/64"]\nallow = ["{}"]'
+
+    for network, named in (("10.0.0.0/8", "10.0.0.7/32"), ("2001:db8::1", "2001:db8::/64")):
+        (note,) = notes(listener(lines.format(network), "tcp:2525"))
+        assert note.startswith(f"[[listener]] #1 allow: holds balancers of proxy_from ({named})")
+    assert notes(listener(lines.format("192.0.2.0/24"), "tcp:2525")) == ()
+    assert notes(listener(lines.format("10.0.0.0/8") + '\nauth = "required"', "tcp:2525") + CREDENTIAL) == ()
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
+def test_balancers_that_may_be_anybody_are_noted_loudly(network: str) -> None:
+    lines = f'proxy_from = ["{network}"]\nallow = ["10.0.0.0/8"]'
+    (note,) = notes(listener(lines, "tcp:2525"))
+
+    assert note.startswith("[[listener]] #1 proxy_from: OPEN RELAY: ")
+    assert not any("OPEN RELAY" in one for one in notes(listener(lines)))
+
+
 def test_required_auth_needs_a_credential() -> None:
     assert faults(listener('auth = "required"')) == [
         '[[listener]] #1 auth: "required" needs a [[credential]] for the senders to present'
@@ -369,7 +458,7 @@ def test_every_limit_of_a_listener_is_read() -> None:
     numbers = {
         one.name: 5000 + at
         for at, one in enumerate(fields(Listener))
-        if one.name.startswith(("max_", "spool_")) or one.name.endswith("_seconds")
+        if one.name.startswith(("max_", "spool_")) or one.name.endswith(("_seconds", "_bytes"))
     }
     lines = "\n".join(f"{name} = {number}" for name, number in numbers.items())
     config = parse(listener(f'{lines}\nauth = "off"\nline_endings = "reject"'))
@@ -380,7 +469,7 @@ def test_every_limit_of_a_listener_is_read() -> None:
         line_endings=LineEndings.REJECT,
         **numbers,  # type: ignore[arg-type]  # mypy does not know which fields the names are
     )
-    assert len(numbers) == 11
+    assert len(numbers) > 12
 
 
 def test_a_message_size_that_infobip_would_refuse_is_noted() -> None:
@@ -422,18 +511,20 @@ def test_a_secret_shows_in_no_text_but_is_there_when_asked_for() -> None:
     assert [str(secret), repr(secret), f"{secret}", f"{[secret]}", f"{secret!s:>5}"] == ["***"] * 3 + ["[***]", "  ***"]
     assert secret.reveal() == b"k3y"
     assert (secret == Secret(b"k3y"), secret == Secret(b"key")) == (True, False)
-    assert "abab" not in repr(SecretHash(b"\xab" * 32))
 
 
 @pytest.mark.parametrize(
     ("content", "secret"),
     [(b"AccessKey a b\n", b"AccessKey a b"), (b"key\r\n", b"key"), (b"key", b"key"), (b" key \n", b" key ")],
+    ids=["with-blanks", "crlf", "without-a-line-end", "blanks-around-it"],  # the log of the suite names its tests
 )
 def test_a_secret_file_holds_the_secret_less_its_last_newline(tmp_path: Path, content: bytes, secret: bytes) -> None:
     (tmp_path / "sender.key").write_bytes(content)
     text = f'{LISTENER}{UPSTREAM}[[credential]]\nusername = "SMTP_Injection"\nsecret_file = "sender.key"\n'
 
-    assert parse(text, tmp_path).credentials[0].secret == Secret(secret)
+    known = parse(text, tmp_path).credentials[0].secret
+    assert fits(known, secret)
+    assert not fits(known, secret + b"x")
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"  \n", b"one\ntwo\n", b"key\n\n", b"k\0y"])
@@ -446,11 +537,50 @@ def test_a_secret_file_without_one_secret_is_refused_without_being_quoted(tmp_pa
     assert "two" not in fault
 
 
+def test_no_secret_of_a_sender_is_kept_in_the_clear(tmp_path: Path) -> None:
+    (tmp_path / "sender.key").write_text("unmistakable")
+    text = f'{LISTENER}{UPSTREAM}[[credential]]\nusername = "a"\nsecret_file = "sender.key"\n'
+
+    (one,) = parse(text, tmp_path).credentials
+    assert isinstance(one.secret, KeyedHash)
+    assert b"unmistakable" not in one.secret.key + one.secret.digest
+    assert one != parse(text, tmp_path).credentials[0], "each process has a key of its own"
+
+
+def test_scrypt_hashes_that_differ_in_cost_are_noted() -> None:
+    same, other = (
+        f'[[credential]]\nusername = "a"\nsecret_hash = "$scrypt$ln={ln},r=8,p=3${"A" * 22}${"A" * 43}"\n'
+        for ln in (15, 16)
+    )
+
+    assert notes(f"{LISTENER}{UPSTREAM}{same}{same}") == ()
+    (note,) = notes(f"{LISTENER}{UPSTREAM}{same}{other}")
+    assert "differ in cost" in note
+
+
+def test_how_often_a_login_may_fail_is_read() -> None:
+    lines = "max_failed_logins = 4\nwindow_seconds = 60\nlongest_pause_seconds = 120\ndelay_seconds = 0.5\n"
+
+    assert parse(LISTENER + UPSTREAM).logins == LoginLimits(10, 600.0, 900.0, 1.0)
+    assert parse(f"{LISTENER}{UPSTREAM}[logins]\n{lines}").logins == LoginLimits(4, 60.0, 120.0, 0.5)
+    said = describe(parse(f"{LISTENER}{UPSTREAM}{CREDENTIAL}[logins]\n{lines}"))
+    assert "credential SMTP_Injection, secret kept as sha256" in said
+    assert any(line.startswith("logins: 4 failures of an address within 60 seconds") for line in said)
+
+
+def test_a_network_that_holds_ipv4_mapped_addresses_and_others_is_refused() -> None:
+    for network in ("::fffe:0:0/95", "::/1", "::/64"):
+        (fault,) = faults(listener(f'allow = ["{network}"]', "tcp:2525"))
+        assert "IPv4-mapped addresses" in fault, network
+    for network in ("::ffff:10.0.0.0/104", "::ffff:0:0/96", "2001:db8::/32", "64:ff9b::/96", "::1/128"):
+        parse(listener(f'allow = ["{network}"]', "tcp:2525"))
+
+
 def test_a_secret_hash_is_the_sha256_of_the_secret() -> None:
     digest = sha256(b"k3y")
     text = f'{LISTENER}{UPSTREAM}[[credential]]\nusername = "a"\nsecret_hash = "sha256:{digest.hexdigest()}"\n'
 
-    assert parse(text).credentials[0].secret == SecretHash(digest.digest())
+    assert parse(text).credentials[0].secret == Sha256Hash(digest.digest())
 
 
 @pytest.mark.parametrize(
@@ -600,6 +730,8 @@ def test_every_key_of_an_upstream_is_read(keys: Path) -> None:
         security = "tls"
         server_name = "c.example"
         trust_roots = "ca.pem"
+        client_certificate = "chain.pem"
+        client_key = "key.pem"
         username = "shop"
         max_connections = 3
         deadlines = {{ {", ".join(f"{name} = {value}" for name, value in deadlines.items())} }}
@@ -609,6 +741,8 @@ def test_every_key_of_an_upstream_is_read(keys: Path) -> None:
         max_waiters = 0
         wait_seconds = 3.5
         min_rate_bytes = 5
+        max_reply_line_bytes = 1000
+        max_reply_lines = 50
     """
 
     assert parse(upstream(lines), keys).upstreams == (
@@ -620,6 +754,12 @@ def test_every_key_of_an_upstream_is_read(keys: Path) -> None:
             security=Security.TLS,
             server_name="c.example",
             trust_roots=values.TrustRoots(keys / "ca.pem", (keys / "ca.pem").read_bytes()),
+            client_pair=values.KeyPair(
+                keys / "chain.pem",
+                keys / "key.pem",
+                (keys / "chain.pem").read_bytes(),
+                Secret((keys / "key.pem").read_bytes()),
+            ),
             max_connections=3,
             deadlines=Deadlines(**deadlines),
             idle_seconds=1.5,
@@ -628,6 +768,8 @@ def test_every_key_of_an_upstream_is_read(keys: Path) -> None:
             max_waiters=0,
             wait_seconds=3.5,
             min_rate_bytes=5,
+            max_reply_line_bytes=1000,
+            max_reply_lines=50,
         ),
     )
 
@@ -636,6 +778,55 @@ def test_trust_roots_without_a_certificate_are_refused(keys: Path) -> None:
     (fault,) = faults(upstream('region = "us"\ntrust_roots = "key.pem"'), keys)
 
     assert fault.startswith("[upstream.main] trust_roots: the file holds no certificate")
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        ('client_certificate = "chain.pem"', "client_key: is missing; client_certificate is given, and"),
+        ('client_key = "key.pem"', "client_certificate: is missing; client_key is given, and mutual TLS needs both"),
+        (
+            'client_certificate = "chain.pem"\nclient_key = "stray.pem"',
+            "client_key: the file does not belong to the first certificate",
+        ),
+        ('client_certificate = "key.pem"\nclient_key = "key.pem"', "client_certificate: the file holds no certificate"),
+        ('client_certificate = "chain.pem"\nclient_key = "ca.pem"', "client_key: the file holds no private key"),
+    ],
+)
+def test_a_client_certificate_and_key_that_would_not_work_are_refused(lines: str, fault: str, keys: Path) -> None:
+    (found,) = faults(upstream(f'region = "us"\n{lines}'), keys)
+
+    assert found.startswith(f"[upstream.main] {fault}")
+
+
+def test_the_key_of_a_client_certificate_that_everybody_can_read_is_noted_and_is_never_shown(keys: Path) -> None:
+    (keys / "key.pem").chmod(0o644)
+    text = upstream('region = "us"\nclient_certificate = "chain.pem"\nclient_key = "key.pem"')
+
+    (note,) = notes(text, keys)
+
+    assert note.startswith("[upstream.main] client_key: every user of this machine can read")
+    (line,) = [line for line in describe(parse(text, keys)) if line.startswith("upstream")]
+    assert f"client certificate {keys / 'chain.pem'}" in line
+    assert "PRIVATE" not in repr(parse(text, keys))
+
+
+def test_verification_is_on_and_only_one_key_switches_it_off_with_a_note_and_in_the_description() -> None:
+    assert not parse(upstream('region = "us"')).upstreams[0].insecure_skip_verification
+    text = upstream('region = "us"\ninsecure_skip_verification = true')
+
+    (note,) = notes(text)
+
+    assert note.startswith("[upstream.main] insecure_skip_verification: INSECURE: ")
+    (line,) = [line for line in describe(parse(text)) if line.startswith("upstream")]
+    assert "INSECURE: certificate NOT VERIFIED" in line
+    assert "roots" not in line
+
+
+def test_trust_roots_that_would_not_be_looked_at_are_refused(keys: Path) -> None:
+    (fault,) = faults(upstream('region = "us"\ntrust_roots = "ca.pem"\ninsecure_skip_verification = true'), keys)
+
+    assert fault.startswith("[upstream.main] trust_roots: is given, and insecure_skip_verification would")
 
 
 # Translation
@@ -652,6 +843,11 @@ def test_the_translation_tables_become_the_policy() -> None:
         notify_url = "https://example.com/r?x=1"
         notify_content_type = "application/xml"
         skip_active_storage = false
+        max_json_bytes = 1000
+        max_json_levels = 200
+        max_json_values = 300
+        max_encoded_words = 400
+        max_idn_characters = 500
         [ip_pools]
         "my pool" = "main"
         [subaccounts]
@@ -667,6 +863,7 @@ def test_the_translation_tables_become_the_policy() -> None:
         notify_url="https://example.com/r?x=1",
         notify_content_type="application/xml",
         skip_active_storage=False,
+        bounds=Bounds(1000, 200, 300, 400, 500),
         ip_pools={"my pool": "main"},
         subaccounts={"123": Subaccount(entity_id="shop")},
     )
@@ -687,6 +884,9 @@ def test_the_translation_tables_become_the_policy() -> None:
         ('intermediate_report = "yes"', "intermediate_report: "),
         ('on_ip_pool = "map"', 'on_ip_pool: "map": write "warn" or "refuse"'),
         ("callback_data_limit = 0", "callback_data_limit: 0: write a whole number of at least 1"),
+        ("max_json_bytes = 0", "max_json_bytes: 0: write a whole number of at least 1"),
+        ("max_json_levels = 201", "max_json_levels: 201: write a whole number from 1 to 200"),
+        ('max_json_values = "all"', 'max_json_values: "all": write a whole number of at least 1'),
     ],
 )
 def test_a_wrong_switch_of_the_translation_is_refused(line: str, fault: str) -> None:
@@ -948,6 +1148,8 @@ def test_the_example_file_shows_every_key_of_the_code_and_no_other(keys: Path) -
     text = uncommented(examples=True)
     shown = tomllib.loads(text)
     (keys / "sender.key").write_text("k3y")
+    (keys / "client.pem").write_bytes((keys / "chain.pem").read_bytes())
+    (keys / "client.key").write_bytes((keys / "key.pem").read_bytes())
     (keys / "chain.pem").rename(keys / "fullchain.pem")
     (keys / "key.pem").rename(keys / "privkey.pem")
 
@@ -969,6 +1171,7 @@ KNOWN_TABLES = {
     "listener": LISTENER + "ZZZ = 1\n" + UPSTREAM,
     "listener.translation": LISTENER + "translation = { ZZZ = 1 }\n" + UPSTREAM,
     "credential": LISTENER + UPSTREAM + CREDENTIAL + "ZZZ = 1\n",
+    "logins": LISTENER + UPSTREAM + "[logins]\nZZZ = 1\n",
     "credential.translation": LISTENER + UPSTREAM + CREDENTIAL + "[credential.translation]\nZZZ = 1\n",
     "upstream.main": LISTENER + UPSTREAM + "ZZZ = 1\n",
     "upstream.main.deadlines": LISTENER + UPSTREAM + "deadlines = { ZZZ = 1 }\n",

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 from twisted.application.service import Application
-from twisted.logger import ILogObserver
+from twisted.logger import ILogObserver, LogLevel, capturedLogs
 from twisted.python import usage
+from twisted.trial.unittest import TestCase
 
 from smtpbridge import __version__
 from smtpbridge.ops.logs import TextLog
 from smtpbridge.relay.service import RelayService
 from smtpbridge.tap import Daemon, Options, makeService
+from tests.overheard import EVERYTHING
 
 ROOT = Path(__file__).parent.parent
 TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
@@ -63,6 +65,15 @@ def test_a_configuration_becomes_a_service_that_binds_nothing_yet(tmp_path: Path
     (relay,) = service
     assert isinstance(relay, RelayService)
     assert relay.ports == []
+
+
+def test_a_socket_that_systemd_did_not_pass_is_told_in_words(tmp_path: Path) -> None:
+    path = configured(tmp_path)
+    path.write_text(path.read_text().replace("tcp:0:interface=127.0.0.1", "systemd:domain=INET:name=smtp"))
+    path.write_text(path.read_text().replace("[upstream.main]", 'allow = ["192.0.2.0/24"]\n[upstream.main]'))
+
+    with pytest.raises(SystemExit, match="systemd:domain=INET:name=smtp: no such socket was passed"):
+        makeService(options(path))
 
 
 def test_every_fault_of_a_configuration_is_in_the_usage_error(tmp_path: Path) -> None:
@@ -111,11 +122,50 @@ def test_the_application_logs_by_our_log_and_without_one_by_twistds(tmp_path: Pa
         assert application.getComponent(ILogObserver) is ours
 
 
+WARNING = "RUNNING AS ROOT"
+
+
+def daemon_of(path: Path, ids: tuple[int, int]) -> Daemon:
+    """Return a daemon whose process has this real and this effective user."""
+    made = makeService(options(path))
+    assert isinstance(made, Daemon)
+    relay = next(child for child in made if isinstance(child, RelayService))
+    relay.disownServiceParent()
+    return Daemon(relay, None, user_ids=lambda: ids)
+
+
+class TestRoot(TestCase):
+    """What the log says of the user at start."""
+
+    def said(self, real: int, effective: int) -> list[str]:
+        """Start and stop a daemon and return its warnings about root."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        daemon = daemon_of(configured(folder), (real, effective))
+        with capturedLogs() as events:
+            daemon.startService()
+        self.addCleanup(daemon.stopService)
+        texts = [str(event.get("warning")) for event in events if event["log_level"] is LogLevel.critical]
+        return [text for text in texts if WARNING in text]
+
+    def test_a_daemon_of_root_says_so_at_start_and_how_not_to(self) -> None:
+        [text] = self.said(0, 0)
+
+        for way in ("smtpbridge.service", "USER", "--uid="):
+            self.assertIn(way, text)
+
+    def test_a_daemon_that_can_become_root_again_says_so_too(self) -> None:
+        self.assertEqual(len(self.said(0, 65534)), 1)
+
+    def test_a_daemon_of_anybody_else_says_nothing(self) -> None:
+        self.assertEqual(self.said(65534, 65534), [])
+
+
 # As a process
 
 
 def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
+    ended = subprocess.run(
         [*TWISTD, "--nodaemon", "--pidfile=", "smtpbridge", *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -124,6 +174,8 @@ def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
         timeout=60,
         check=False,
     )
+    EVERYTHING.said(ended.stdout + ended.stderr)
+    return ended
 
 
 def test_a_daemon_whose_port_is_in_use_exits_with_a_status_and_says_why(tmp_path: Path, port_in_use: int) -> None:
@@ -161,6 +213,7 @@ def test_a_daemon_runs_until_it_is_told_to_stop_and_ends_in_good_order(tmp_path:
         lines = []
         for line in process.stdout:
             lines.append(line)
+            EVERYTHING.said(line)
             if found := re.search(r"listening at .*port=(\d+)", line):
                 # A greeting comes from a reactor that runs and minds signals.
                 with socket.create_connection(("127.0.0.1", int(found[1])), 30) as sender:
@@ -171,3 +224,37 @@ def test_a_daemon_runs_until_it_is_told_to_stop_and_ends_in_good_order(tmp_path:
     assert status == 0
     assert any("info stopped" in line for line in lines), lines
     assert not any(PASSWORD in line for line in lines)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give root up")
+@pytest.mark.parametrize(("given_up", "warnings"), [((), 1), (("--uid=65534", "--gid=65534"), 0)])
+def test_root_that_is_given_up_after_binding_is_not_warned_of(
+    given_up: tuple[str, ...], warnings: int, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    os.chown(state, 65534, 65534)
+    # The folders of pytest above it are root's alone; nobody comes through by a handle that is open already.
+    for folder in [tmp_path, *tmp_path.parents][:3]:
+        folder.chmod(0o711)
+    path = configured(tmp_path, more=f'[store]\npath = "{state}"\n')
+    with subprocess.Popen(
+        [*TWISTD, "--nodaemon", "--pidfile=", *given_up, "smtpbridge", "--config", str(path)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            EVERYTHING.said(line)
+            if found := re.search(r"listening at .*port=(\d+)", line):
+                with socket.create_connection(("127.0.0.1", int(found[1])), 30) as sender:
+                    assert sender.recv(512).startswith(b"220 bridge.test ")
+                process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0, lines
+
+    assert sum(WARNING in line for line in lines) == warnings, lines

@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred
 from smtpbridge.smtp.replies import Reply, reply
 
 STOPPING = reply(421, "4.3.2", "Service is shutting down")
-_TOO_MANY_SESSIONS = reply(421, "4.4.5", "Service unavailable, concurrency limit reached")
-_TOO_MANY_FROM_YOU = reply(421, "4.7.0", "Too many sessions from your address")
+TOO_MANY_SESSIONS = reply(421, "4.4.5", "Service unavailable, concurrency limit reached")
+TOO_MANY_FROM_YOU = reply(421, "4.7.0", "Too many sessions from your address")
 
 
 class Session(Protocol):
@@ -41,9 +41,9 @@ class Admission:
         if self.stopping:
             return STOPPING
         if len(self.sessions) >= self._most:
-            return _TOO_MANY_SESSIONS
+            return TOO_MANY_SESSIONS
         if address and self._per_address[address] >= self._most_per_address:
-            return _TOO_MANY_FROM_YOU
+            return TOO_MANY_FROM_YOU
         self.sessions.add(session)
         self._per_address[address] += 1
         return None

@@ -42,6 +42,7 @@ from smtpbridge.relay.delivery import BROKEN, Delivery
 from smtpbridge.relay.keeping import Keeping
 from smtpbridge.relay.pool import Pool
 from smtpbridge.relay.submission import Submission
+from smtpbridge.relay.tally import Limit, Tally
 from smtpbridge.smtp.replies import Reply, reply
 
 
@@ -56,6 +57,8 @@ class Bridge:
         policy: Policy,
         deadlines: Deadlines,
         keeping: Keeping | None = None,
+        *,
+        tally: Tally | None = None,
     ) -> None:
         """
         Relay through `pools`, by the names of the upstreams that `policy` speaks of.
@@ -67,6 +70,7 @@ class Bridge:
         self.policy = policy
         self.deadlines = deadlines
         self.keeping = keeping
+        self.tally = tally or Tally()
         self._deliveries: set[Delivery] = set()
         self._when_idle: list[Callable[[], None]] = []
 
@@ -100,6 +104,8 @@ class Bridge:
         )
         match plan:
             case Refusal():
+                if plan.limit:
+                    self.tally.reached(Limit(plan.limit))
                 delivery.end(reply(plan.code, plan.enhanced, plan.text))
             case Plan():
                 for remark in plan.warnings:

@@ -7,6 +7,7 @@ once, whatever happens later, and ends once, when nothing of it is under way any
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Protocol
 
 from twisted.logger import Logger
@@ -18,6 +19,7 @@ from smtpbridge.relay.keeping import Keeping
 from smtpbridge.relay.pool import Pool
 from smtpbridge.relay.settlement import settle
 from smtpbridge.relay.submission import Outgoing, Submission
+from smtpbridge.relay.tally import Limit, Tally
 from smtpbridge.relay.verdict import Outcome, not_sent
 from smtpbridge.smtp.replies import Reply, reply
 
@@ -26,6 +28,8 @@ _SUNK = reply(250, "2.6.0", "Message accepted; every recipient is a sink")
 _NO_STORE = reply(451, "4.3.0", "The message could not be stored; try again later")
 _NO_PLAN = Plan(())
 _TOO_LATE = reply(451, "4.4.2", "No answer from the provider in time")
+# In characters: what a field of a log line holds (`ops.logs`).
+_FIELD = 1000
 
 
 class Surroundings(Protocol):
@@ -35,6 +39,7 @@ class Surroundings(Protocol):
     pools: Mapping[str, Pool]
     deadlines: Deadlines
     keeping: Keeping | None
+    tally: Tally
 
     def ended(self, delivery: "Delivery") -> None:
         """The delivery is over, for its sender and upstream."""
@@ -113,6 +118,7 @@ class Delivery:
     def deadline_passed(self) -> None:
         """The sender must have its answer now."""
         self.deadline = NEVER
+        self._bridge.tally.reached(Limit.VERDICT_SECONDS)
         self._stopped = True
         for attempt in list(self._attempts.values()):
             attempt.drop(_TOO_LATE)
@@ -219,11 +225,9 @@ class Delivery:
         log = self._bridge.log
         for one in [one for outcome in outcomes for one in outcome.refused]:
             log.warn("id={id} refused=<{to}> answer={answer}", id=self.message.id, to=one.address, answer=one.answer)
-        if unknown := [address for outcome in outcomes for address in outcome.unknown]:
+        for some in _in_groups([address for outcome in outcomes for address in outcome.unknown]):
             log.error(
-                "id={id} outcome=unknown recipients={to}: no reply behind the final dot",
-                id=self.message.id,
-                to=_listed(unknown),
+                "id={id} outcome=unknown recipients={to}: no reply behind the final dot", id=self.message.id, to=some
             )
 
     def _admit_partial(self, outcomes: list[Outcome]) -> None:
@@ -232,13 +236,14 @@ class Delivery:
         refused = [one.address for outcome in outcomes for one in outcome.refused]
         unknown = [address for outcome in outcomes for address in outcome.unknown]
         if taken and (refused or unknown):
-            self._bridge.log.error(
-                "id={id} outcome=partial taken={taken} not_taken={rest}: the sender is told to retry, "
-                "which sends the message to the first group again",
-                id=self.message.id,
-                taken=_listed(taken),
-                rest=_listed([*refused, *unknown]),
-            )
+            for one, other in zip_longest(_in_groups(taken), _in_groups([*refused, *unknown]), fillvalue="-"):
+                self._bridge.log.error(
+                    "id={id} outcome=partial taken={taken} not_taken={rest}: the sender is told to retry, "
+                    "which sends the message to the first group again",
+                    id=self.message.id,
+                    taken=one,
+                    rest=other,
+                )
 
     def _say(self, answer: Reply) -> None:
         tell, self._answer = self._answer, None
@@ -256,3 +261,16 @@ class Delivery:
 
 def _listed(addresses: list[str]) -> str:
     return " ".join(f"<{address}>" for address in addresses)
+
+
+def _in_groups(addresses: list[str]) -> list[str]:
+    """List addresses for as many lines as it takes, so that nobody is cut off."""
+    groups: list[list[str]] = []
+    room = 0
+    for address in addresses:
+        room -= len(address) + 3
+        if room < 0:
+            groups.append([])
+            room = _FIELD - len(address) - 3
+        groups[-1].append(address)
+    return [_listed(group) for group in groups]

@@ -30,10 +30,12 @@ from twisted.python.failure import Failure
 
 from smtpbridge.relay.deadlines import Deadlines
 from smtpbridge.relay.leases import Action, Counts, Dial, Grant, Ledger, Limits, Refuse, Retire, Why
+from smtpbridge.relay.tally import Limit, Tally
+from smtpbridge.relay.tls_words import LOST, TLS_FAILED, VERIFY_FAILED
 from smtpbridge.relay.upstream import Patience, UpstreamConnection
 from smtpbridge.secret import Secret
 from smtpbridge.smtp.client import ClientSession
-from smtpbridge.smtp.replies import Reply, printable, reply
+from smtpbridge.smtp.replies import Reply, ReplyReader, printable, reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ class Waiter(Contract):
 
 
 # What stands before the words of an exception.
-_FROM_BELOW = ("connection lost: ", "cannot connect: ")
+_CANNOT_CONNECT = "cannot connect: "
+_FROM_BELOW = (TLS_FAILED, LOST, _CANNOT_CONNECT)
+_WAITS = {Why.CROWD: Limit.MAX_WAITERS, Why.TIME: Limit.WAIT_SECONDS}
 _NO_LOGIN = Login("", Secret(b""))
 
 
@@ -85,6 +89,7 @@ class Pool:
         login: Login = _NO_LOGIN,
         patience: Patience | None = None,
         max_wait: float = 60.0,
+        tally: Tally | None = None,
     ) -> None:
         """Know where to dial; nothing is dialled before somebody asks.  Nobody waits longer than `max_wait` seconds."""
         self.name = name
@@ -98,6 +103,7 @@ class Pool:
         self._login = login
         self._patience = patience or Patience()
         self._max_wait = max_wait
+        self._tally = tally or Tally()
         self._waiters: dict[int, Waiter] = {}
         self._numbers: dict[UpstreamConnection, int] = {}
         self._connections: dict[int, UpstreamConnection] = {}
@@ -201,6 +207,10 @@ class Pool:
             self._do(self._ledger.lost(number, self._deadlines.now()))
         # A leased one comes back by `give_back`, which finds it unusable.
 
+    def reached(self, limit: Limit) -> None:
+        """A server went beyond a bound."""
+        self._tally.reached(limit)
+
     def closed(self, connection: UpstreamConnection) -> None:
         """The socket is closed."""
         self._closing.discard(connection)
@@ -230,6 +240,8 @@ class Pool:
                 else:
                     self.give_back(connection)  # it was withdrawn while an earlier action was carried out
             case Refuse():
+                if (limit := _WAITS.get(action.why)) is not None:
+                    self._tally.reached(limit)
                 if (waiter := self._waiters.pop(action.waiter, None)) is not None:
                     waiter.refused(self._why_not(action.why))
             case Dial():
@@ -248,7 +260,11 @@ class Pool:
         def build() -> UpstreamConnection:
             secret = self._login.password.reveal().decode("utf-8", "surrogateescape")
             session = ClientSession(
-                self._hello_name, implicit_tls=self._implicit_tls, username=self._login.username, password=secret
+                self._hello_name,
+                implicit_tls=self._implicit_tls,
+                username=self._login.username,
+                password=secret,
+                replies=ReplyReader(self._patience.max_reply_line, self._patience.max_reply_lines),
             )
             connection = UpstreamConnection(session, host.tls, self._patience, self._deadlines, self, host.label)
             self._numbers[connection] = number
@@ -257,7 +273,7 @@ class Pool:
 
         def failed(reason: Failure) -> None:
             if self._dialling.pop(number, None) is not None:
-                self._dial_failed(number, host.label, f"{_FROM_BELOW[1]}{reason.getErrorMessage()}", None)
+                self._dial_failed(number, host.label, f"{_CANNOT_CONNECT}{reason.getErrorMessage()}", None)
                 self._settle_down()
 
         dialled = host.endpoint.connect(_Builder(build))
@@ -309,9 +325,11 @@ class Pool:
 
 # What the libraries below say, and what a sender hears instead: the log has their own words.
 _PLAIN = (
-    ("VerificationError", "its certificate is for another name"),
-    ("certificate verify failed", "its certificate is not from an authority that is trusted here"),
-    ("SSL", "TLS failed"),
+    (f"{VERIFY_FAILED}: it is not for", "its certificate is for another name"),
+    ("not trusted here", "its certificate is not from an authority that is trusted here"),
+    ("signed by itself", "its certificate is not from an authority that is trusted here"),
+    (VERIFY_FAILED, "its certificate cannot be verified"),
+    (TLS_FAILED, "TLS failed"),
     ("refused", "connection refused"),
     ("lookup", "its name cannot be resolved"),
     ("timeout", "no answer in time"),

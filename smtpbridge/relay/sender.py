@@ -17,6 +17,8 @@ never sees its text.
 """
 
 from collections import deque
+from dataclasses import replace
+from functools import partial
 from typing import assert_never
 
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer, ISSLTransport
@@ -26,24 +28,45 @@ from zope.interface import implementer
 
 from smtpbridge.mail.message import Envelope
 from smtpbridge.mail.trace import Trace, rfc5322_date
-from smtpbridge.relay.admission import STOPPING
+from smtpbridge.relay.admission import STOPPING, TOO_MANY_FROM_YOU, TOO_MANY_SESSIONS
 from smtpbridge.relay.auth import read_user_name
-from smtpbridge.relay.deadlines import NEVER
+from smtpbridge.relay.deadlines import NEVER, paced
 from smtpbridge.relay.delivery import Delivery
 from smtpbridge.relay.intake import sealed
+from smtpbridge.relay.logins import Accepted, Claim, Outcome, PutOff, Refused
+from smtpbridge.relay.pace import TOO_MANY_CONNECTIONS, TOO_MANY_MESSAGES, Pace
 from smtpbridge.relay.site import Site
 from smtpbridge.relay.spool import Spool
 from smtpbridge.relay.submission import Submission
-from smtpbridge.relay.wire import Wire, wire_of
+from smtpbridge.relay.tally import Limit
+from smtpbridge.relay.wire import Wire, secured, wire_of
+from smtpbridge.smtp import texts
 from smtpbridge.smtp.data import Block, Defects
 from smtpbridge.smtp.events import Close, Event, MessageBegins, MessageDropped, MessageEnds, UpgradeTls
+from smtpbridge.smtp.lines import Defect
+from smtpbridge.smtp.proxy_protocol import BEGINNINGS
 from smtpbridge.smtp.replies import Reply, printable, reply
 from smtpbridge.smtp.sasl import LoginAttempt
 from smtpbridge.smtp.server import ServerSession, State
 
 _TIMEOUT = reply(421, "4.4.2", "Timeout; closing connection")
+_NO_ROOM = reply(421, "4.3.1", "Insufficient system storage; closing connection")
 _BROKEN = reply(421, "4.3.0", "Internal error; closing connection")
-# A handshake, or a peer that is to close, takes no longer than this, in seconds.
+# The replies that say that a bound was reached.
+_LIMITS = {
+    texts.LINE_DEFECTS[Defect.TOO_LONG]: Limit.MAX_LINE_BYTES,
+    texts.RESPONSE_DEFECTS[Defect.TOO_LONG]: Limit.MAX_LINE_BYTES,
+    texts.PATIENCE: Limit.MAX_BAD_COMMANDS,
+    texts.IDLENESS: Limit.MAX_IDLE_COMMANDS,
+    texts.TOO_MANY: Limit.MAX_RECIPIENTS,
+    texts.TOO_BIG: Limit.MAX_MESSAGE_BYTES,
+    texts.ENDLESS: Limit.MAX_MESSAGE_BYTES,
+    TOO_MANY_CONNECTIONS: Limit.MAX_CONNECTIONS_PER_MINUTE,
+    TOO_MANY_MESSAGES: Limit.MAX_MESSAGES_PER_MINUTE,
+    TOO_MANY_SESSIONS: Limit.MAX_SESSIONS,
+    TOO_MANY_FROM_YOU: Limit.MAX_SESSIONS_PER_ADDRESS,
+}
+# A peer that is to close its side takes no longer than this, in seconds.
 _SHORT = 60.0
 # How many octets are read while a message waits for its verdict.
 _READ_AHEAD = 4096
@@ -55,12 +78,21 @@ class Sender(Protocol):
 
     _wire: Wire
 
-    def __init__(self, gate: Site, address: str) -> None:
-        """Serve a peer at `address`, empty for a local socket."""
+    def __init__(
+        self, gate: Site, address: str, *, balancer: str = "", counted_as: str | None = None, secure: bool = False
+    ) -> None:
+        """
+        Serve a peer at `address`, empty for a local socket.
+
+        `balancer` is the address of the one that speaks for it.  It is `counted_as` another address, or as none where
+        that is empty.  `secure` tells that its TLS ended elsewhere.
+        """
         self.deadline = NEVER
         self.address = address
         self._gate = gate
-        self._session = ServerSession(gate.terms_for(address))
+        self._balancer = balancer
+        self._counted_as = address if counted_as is None else counted_as
+        self._session = ServerSession(gate.terms_for(address), secure=secure)
         self._spool: Spool | None = None
         self._envelope = Envelope("", ())
         self._eight_bit = False
@@ -71,42 +103,58 @@ class Sender(Protocol):
         self._delivery: Delivery | None = None
         self._paused = self._choked = False
         self._lost = False
+        # Where the session stood when the deadline was set, and how many lines, and octets of data, it had read.
+        self._stood = State.GREETED
+        self._heard = -1
+        self._seen = 0
+        self._seen_at = 0.0
+        # False while implicit TLS is still shaking hands.
+        self._begun = True
 
     # What Twisted calls
 
     def connectionMade(self) -> None:
         """A peer has connected."""
         self._wire = wire_of(self.transport)
-        self._session.secure = ISSLTransport.providedBy(self.transport)
-        if not self._session.secure:
+        self._begun = not ISSLTransport.providedBy(self.transport)
+        self._session.secure = self._session.secure or not self._begun
+        if self._begun:
             # With implicit TLS that waits for the handshake: what is written before it counts as not read.
             self._wire.registerProducer(_Brake(self), True)
-        refusal = self._gate.admit(self, self.address)
-        if refusal is not None:
-            self._gate.log.warn("session refused client={client}: {why}", client=self.address, why=refusal)
         self._gate.deadlines.watch(self)
+        refusal = self._gate.let_in(self, self._counted_as)
+        if refusal is not None:
+            if refusal in _LIMITS:
+                self._gate.tally.reached(_LIMITS[refusal])
+            self._gate.log.warn("session refused client={client}: {why}", client=self.address, why=refusal)
         self._act(self._session.greet(refusal))
 
     def dataReceived(self, data: bytes) -> None:
         """Octets from the peer."""
         try:
+            if not self._session.heard and not self._balancer and data.startswith(BEGINNINGS):
+                self._note_stranger()
             self._act(self._session.receive(data))
         except Exception:
             self._fail()
 
     def handshakeCompleted(self) -> None:
         """TLS is up."""
+        self._wire = secured(self._wire, self.transport, self)
         if self._session.state is State.HANDSHAKE:
             self._act(self._session.secured())
         elif self._session.state is not State.CLOSED:
+            self._begun = True
+            self._heard = -1
             self._wire.registerProducer(_Brake(self), True)
+            self._wait()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The peer is gone; a message whose final dot had come goes on."""
         self._lost = True
         self._orphan()
         self._gate.deadlines.forget(self)
-        self._gate.leave(self, self.address)
+        self._gate.leave(self, self._counted_as)
         self._drop_spool()
         if self._session.state is State.DATA:
             self._gate.log.info(
@@ -117,13 +165,24 @@ class Sender(Protocol):
 
     def deadline_passed(self) -> None:
         """The peer was silent for too long, or does not close its side."""
-        if self._session.state in (State.HANDSHAKE, State.CLOSED):
+        if self._session.state is not State.CLOSED:
+            self._note_timeout()
+        if self._session.state in (State.HANDSHAKE, State.CLOSED) or not self._begun:
+            self.deadline = NEVER
             self._wire.abortConnection()
-            return
+        else:
+            held_up = self._spool is not None and self._spool.held_up
+            self._act(self._session.leave(_NO_ROOM if held_up else _TIMEOUT, "timeout"))
+
+    def _note_timeout(self) -> None:
+        limit = self._limit_of_time()
+        self._gate.tally.reached(limit)
         self._gate.log.info(
-            "timeout client={client} state={state}", client=self.address, state=self._session.state.name
+            "timeout client={client} state={state} limit={limit}",
+            client=self.address or "local",
+            state=self._session.state.name,
+            limit=limit.value,
         )
-        self._act(self._session.leave(_TIMEOUT, "timeout"))
 
     def stop(self) -> None:
         """The service stops: say so, unless a message is under way; it is asked again when that is over."""
@@ -134,6 +193,13 @@ class Sender(Protocol):
         """The service stops and waits no longer."""
         self._orphan()
         self._act(self._session.leave(STOPPING, "shutting down"))
+
+    def _note_stranger(self) -> None:
+        self._gate.log.warn(
+            "PROXY header from client={client}, which is not in proxy_from of this listener, so it counts for nothing; "
+            "write the balancer's network there if it is one",
+            client=self.address or "local",
+        )
 
     # Acting
 
@@ -158,6 +224,8 @@ class Sender(Protocol):
     def _note_refusal(self) -> None:
         """Log what a command was refused with; one line for a batch of commands."""
         refused, self._session.refused = self._session.refused, None
+        if refused in _LIMITS:
+            self._gate.tally.reached(_LIMITS[refused])
         self._gate.log.info(
             "refused client={client} user={user} answer={answer}",
             client=self.address or "local",
@@ -171,7 +239,9 @@ class Sender(Protocol):
                 if self._spool is not None:
                     self._spool.write(event.octets)
             case MessageBegins():
-                self._spool = Spool(self._gate.habits.spool)
+                self.deadline = self._gate.deadlines.now() + self._gate.habits.data
+                self._seen = 0
+                self._spool = Spool(self._gate.habits.spool, self._gate.budget, self._room)
                 self._envelope = Envelope(event.sender, event.recipients)
                 self._eight_bit = event.eight_bit
             case MessageEnds():
@@ -185,6 +255,8 @@ class Sender(Protocol):
                 assert self._gate.tls is not None, "STARTTLS was offered without a certificate"
                 # RFC 3207, 4.2: who logged in before is not known any more.
                 self._subaccount, self._defaults = "", self._gate.habits.defaults
+                if self._session.terms.judge is not None:
+                    self._judge(self._gate.judge_for(self.address))
                 self._wire.startTLS(self._gate.tls)
             case Close():
                 self._drop_spool()
@@ -197,18 +269,51 @@ class Sender(Protocol):
             self._wire.write(out)
 
     def _wait(self) -> None:
-        habits = self._gate.habits
-        match self._session.state:
+        """
+        Set the deadline of the phase that the session is in.
+
+        A command has its time from the end of the one before it: an octet now and then does not move it.
+        """
+        session = self._session
+        match session.state:
             case State.DATA:
-                self.deadline = self._gate.deadlines.now() + habits.data
+                self._wait_for_data()
             case State.VERDICT:
                 self.deadline = NEVER  # the bridge keeps that one
-            case State.HANDSHAKE:
-                self.deadline = self._gate.deadlines.now() + min(habits.idle, _SHORT)
             case State.CLOSED:
                 return  # `_close` has set it, and a peer that goes on talking does not move it
-            case _:
-                self.deadline = self._gate.deadlines.now() + habits.idle
+            case state if state is not self._stood or session.heard != self._heard:
+                handshake = state is State.HANDSHAKE or not self._begun
+                habits = self._gate.habits
+                self.deadline = self._gate.deadlines.now() + (habits.handshake if handshake else habits.idle)
+        self._stood, self._heard = session.state, session.heard
+        self._read_or_not()
+
+    def _wait_for_data(self) -> None:
+        """Move the deadline by what has come; silence and a trickle both let it pass."""
+        came = self._session.data_size - self._seen
+        if came:
+            habits = self._gate.habits
+            self._seen += came
+            self._seen_at = self._gate.deadlines.now()
+            if self._spool is not None and self._spool.held_up:
+                self.deadline = self._seen_at + habits.data
+            else:
+                self.deadline = paced(self.deadline, self._seen_at, came, grace=habits.data, min_rate=habits.min_rate)
+
+    def _limit_of_time(self) -> Limit:
+        if self._session.state is State.HANDSHAKE or not self._begun:
+            return Limit.HANDSHAKE_SECONDS
+        if self._session.state is not State.DATA:
+            return Limit.IDLE_SECONDS
+        if self._spool is not None and self._spool.held_up:
+            return Limit.MAX_TEMPORARY_BYTES
+        slow = self._seen > 0 and self.deadline < self._seen_at + self._gate.habits.data
+        return Limit.MIN_RATE_BYTES if slow else Limit.DATA_SECONDS
+
+    def _room(self) -> None:
+        """There is room for what this sender sends: it has its time anew."""
+        self.deadline = self._gate.deadlines.now() + self._gate.habits.data
         self._read_or_not()
 
     def choke(self, choked: bool) -> None:
@@ -221,7 +326,8 @@ class Sender(Protocol):
         if self._session.state is State.CLOSED or self._lost:
             return
         # A little is read on all the same: a peer that said QUIT behind its dot and hung up must be noticed.
-        pause = self._choked or (self._session.waiting and self._session.buffered > _READ_AHEAD)
+        held_up = self._spool is not None and self._spool.held_up
+        pause = self._choked or held_up or (self._session.waiting and self._session.buffered > _READ_AHEAD)
         if pause != self._paused:
             self._paused = pause
             (self._wire.pauseProducing if pause else self._wire.resumeProducing)()
@@ -252,20 +358,33 @@ class Sender(Protocol):
 
     def _log_in(self, attempt: LoginAttempt) -> None:
         user = read_user_name(attempt.user)
-        account = self._gate.accounts.admit(user, attempt.secret)
-        accepted = account is not None
-        if account is not None:
-            self._subaccount = user.subaccount
-            self._defaults = account.defaults.over(self._gate.habits.defaults)
-        self._gate.log.info(
-            "login {outcome} client={client} user={user} mechanism={mechanism}{odd}",
-            outcome="accepted" if accepted else "refused",
-            client=self.address,
-            user=printable(user.name, 80),
-            mechanism=attempt.mechanism,
-            odd=f" unknown_suffix={printable(user.odd, 80)}" if user.odd else "",
-        )
-        self._act(self._session.login(accepted))
+        trusted = self._session.terms.trusted
+        claim = Claim(self.address, user, attempt.secret, attempt.mechanism, trusted=trusted)
+        self._gate.logins.decide(self._gate.accounts, claim, partial(self._answer_login, user.subaccount))
+
+    def _answer_login(self, subaccount: str, outcome: Outcome) -> None:
+        if self._lost:
+            return
+        try:
+            match outcome:
+                case Accepted():
+                    if outcome.account.messages.bounded:
+                        self._judge(self._gate.judge_for(self.address, outcome.account))
+                    self._subaccount = subaccount
+                    self._defaults = outcome.account.defaults.over(self._gate.habits.defaults)
+                    self._act(self._session.login(True))
+                case Refused():
+                    self._act(self._session.login(False))
+                case PutOff():
+                    self._act(self._session.login(None))
+                case _:
+                    assert_never(outcome)
+        except Exception:
+            self._fail()
+
+    def _judge(self, judge: Pace | None) -> None:
+        """Say who looks how often messages come from now on."""
+        self._session.terms = replace(self._session.terms, judge=judge)
 
     # A message
 
@@ -273,7 +392,13 @@ class Sender(Protocol):
         spool, self._spool = self._spool, None
         assert spool is not None
         habits = self._gate.habits
-        content = sealed(spool, defects, reject_bare=habits.reject_bare, max_header=habits.max_header)
+        content = sealed(
+            spool,
+            defects,
+            reject_bare=habits.reject_bare,
+            max_header=habits.max_header,
+            max_fields=habits.max_fields,
+        )
         if isinstance(content, Reply):
             self._refuse(content)
             return
@@ -323,6 +448,8 @@ class Sender(Protocol):
         return Trace(session.terms.hostname, session.peer_name, self.address, protocol, message_id, date)
 
     def _refuse(self, answer: Reply) -> None:
+        if (limit := self._gate.limits.get(answer)) is not None:
+            self._gate.tally.reached(limit)
         self._gate.log.info(
             "message refused client={client} from=<{sender}>: {answer}",
             client=self.address,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.defer import TimeoutError as TooLate
 from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
@@ -23,9 +24,11 @@ from twisted.python.failure import Failure
 
 from smtpbridge.errors import SmtpbridgeError
 from smtpbridge.relay.bridge import Bridge
+from smtpbridge.relay.budget import Budget
 from smtpbridge.relay.keeping import Keeping
 from smtpbridge.relay.listener import Gate
 from smtpbridge.relay.pool import Pool
+from smtpbridge.relay.tally import Tally
 
 # Within the time that the unit file gives for stopping.
 DRAIN_SECONDS = 60.0
@@ -59,11 +62,17 @@ class RelayService(Service):
         clock: IReactorTime,
         notes: Sequence[str] = (),
         keeping: Keeping | None = None,
+        budget: Budget | None = None,
     ) -> None:
-        """Serve at `doors`; `notes` are sentences for the log at start; `keeping` is how the bridge takes over."""
+        """
+        Serve at `doors`; `notes` are sentences for the log at start; `keeping` is how the bridge takes over.
+
+        `budget` is the room that messages take.
+        """
+        self.budget = budget or Budget()
         self.ports: list[IListeningPort] = []
-        self._doors = doors
-        self._pools = pools
+        self.doors = doors
+        self.pools = pools
         self._bridge = bridge
         self._clock = clock
         self._notes = notes
@@ -72,7 +81,7 @@ class RelayService(Service):
 
     def privilegedStartService(self) -> None:
         """Bind all listeners; raise `CannotListen` when one cannot be bound."""
-        for door in self._doors:
+        for door in self.doors:
             listening = door.endpoint.listen(door.gate)
             listening.addCallbacks(self._bound, self._not_bound, callbackArgs=(door,), errbackArgs=(door,))
         if self._fault is not None:
@@ -92,6 +101,16 @@ class RelayService(Service):
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
+    @property
+    def under_way(self) -> int:
+        """How many messages have no verdict yet."""
+        return self._bridge.under_way
+
+    @property
+    def tally(self) -> Tally:
+        """What was counted."""
+        return self._bridge.tally
+
     async def _stop(self) -> None:
         ports, self.ports = self.ports, []
         await DeferredList([maybeDeferred(port.stopListening) for port in ports], consumeErrors=True)
@@ -103,14 +122,14 @@ class RelayService(Service):
             delivered.callback(None)
         else:
             self._keeping.runner.stop(lambda: None if delivered.called else delivered.callback(None))
-        drained = DeferredList([quiet, delivered, *(door.gate.stop() for door in self._doors)], consumeErrors=True)
+        drained = DeferredList([quiet, delivered, *(door.gate.stop() for door in self.doors)], consumeErrors=True)
         if not await self._in_time(drained, DRAIN_SECONDS):
             self.log.error(
                 "stopping with {count} messages unanswered; their senders will retry", count=self._bridge.under_way
             )
-            for door in self._doors:
+            for door in self.doors:
                 door.gate.cut()
-        closed = DeferredList([pool.close() for pool in self._pools], consumeErrors=True)
+        closed = DeferredList([pool.close() for pool in self.pools], consumeErrors=True)
         await self._in_time(closed, _CLOSE_SECONDS)
         if self._keeping is not None:
             self._keeping.keeper.close()
@@ -125,7 +144,16 @@ class RelayService(Service):
 
     def _bound(self, port: IListeningPort, door: Door) -> None:
         self.ports.append(port)
-        self.log.info("listening at {door} ({address})", door=door.description, address=port.getHost())
+        address = port.getHost()
+        if isinstance(address, IPv4Address | IPv6Address):
+            self.log.info(
+                "listening at {door} host={host} port={port}",
+                door=door.description,
+                host=address.host,
+                port=address.port,
+            )
+        else:
+            self.log.info("listening at {door}", door=door.description)
 
     def _not_bound(self, reason: Failure, door: Door) -> None:
         fault = CannotListen(f"cannot listen at {door.description}: {reason.getErrorMessage()}")

@@ -9,14 +9,22 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network
 
 from twisted.internet.interfaces import IOpenSSLContextFactory
+from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
 from smtpbridge.dialect.policy import UNSAID, Defaults
-from smtpbridge.relay.admission import Admission
-from smtpbridge.relay.auth import Accounts, allowed
+from smtpbridge.relay.admission import Admission, Session
+from smtpbridge.relay.auth import Account, Accounts, allowed
 from smtpbridge.relay.bridge import Bridge
+from smtpbridge.relay.budget import Budget
 from smtpbridge.relay.deadlines import Deadlines
+from smtpbridge.relay.intake import MAX_FIELDS, long_header, many_fields
+from smtpbridge.relay.logins import Logins
+from smtpbridge.relay.pace import TOO_MANY_CONNECTIONS, Pace
+from smtpbridge.relay.rates import Rates, network_of
+from smtpbridge.relay.tally import Limit, Tally
 from smtpbridge.smtp.events import Terms
+from smtpbridge.smtp.replies import Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +37,21 @@ class Habits:
 
     terms: Terms
     allow: Sequence[IPv4Network | IPv6Network] = ()
+    proxy_from: Sequence[IPv4Network | IPv6Network] = ()
+    proxy: float = 5.0
+    proxy_tls_always: bool = False
     reject_bare: bool = False
     idle: float = 300.0
+    handshake: float = 60.0
     data: float = 180.0
+    min_rate: float = 500.0
     verdict: float = 570.0
     max_sessions: int = 4096
     max_sessions_per_address: int = 2048
+    max_connections_per_minute: int = 0
+    max_messages_per_minute: int = 0
     max_header: int = 4 * 1024 * 1024
+    max_fields: int = MAX_FIELDS
     spool: int = 262_144
     queue: bool = False
     defaults: Defaults = UNSAID
@@ -57,8 +73,15 @@ class Site(Admission):
         epoch: Callable[[], float],
         tls: IOpenSSLContextFactory | None = None,
         local: bool = False,
+        tally: Tally | None = None,
+        budget: Budget | None = None,
+        logins: Logins | None = None,
     ) -> None:
-        """Let senders in; `epoch` is the time of day, `local` says that peers have no address and are trusted."""
+        """
+        Let senders in; `epoch` is the time of day, `local` says that peers have no address and are trusted.
+
+        `logins` are those of the process, where it has several sites.
+        """
         super().__init__(habits.max_sessions, habits.max_sessions_per_address)
         self.habits = habits
         self.accounts = accounts
@@ -67,9 +90,32 @@ class Site(Admission):
         self.new_id = new_id
         self.epoch = epoch
         self.tls = tls
+        self.tally = tally or Tally()
+        self.budget = budget or Budget()
+        # What says which bound of this listener's was reached.
+        self.limits = {
+            long_header(habits.max_header): Limit.MAX_HEADER_BYTES,
+            many_fields(habits.max_fields): Limit.MAX_HEADER_FIELDS,
+        }
+        self._connections = Rates(habits.max_connections_per_minute)
+        self._messages = Rates(habits.max_messages_per_minute)
+        self.logins = logins or Logins(deadlines, deferToThread, tally=self.tally)
         self._local = local
+
+    def let_in(self, session: Session, address: str) -> Reply | None:
+        """Count a new session in; return the reply that turns it away, if there is one."""
+        if address and not self._connections.take(network_of(address), self.deadlines.now()):
+            return TOO_MANY_CONNECTIONS
+        return self.admit(session, address)
+
+    def judge_for(self, address: str, account: Account | None = None) -> Pace | None:
+        """Return who looks how often messages come: an account's own bound counts in the listener's stead."""
+        if account is not None and account.messages.bounded:
+            return Pace(account.messages, "", self.deadlines)
+        return Pace(self._messages, address, self.deadlines) if address and self._messages.bounded else None
 
     def terms_for(self, address: str) -> Terms:
         """Return the conditions for a peer."""
         trusted = (self._local and not address) or allowed(address, self.habits.allow)
-        return replace(self.habits.terms, trusted=True) if trusted else self.habits.terms
+        judge = self.judge_for(address)
+        return replace(self.habits.terms, trusted=trusted, judge=judge) if trusted or judge else self.habits.terms

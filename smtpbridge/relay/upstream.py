@@ -9,8 +9,8 @@ the deadlines of RFC 5321, 4.5.3.2.  It has one owner, the pool's `Caller`,
 which is told exactly once that the connection is ready, and exactly once that
 it is gone; between the two it may `send` one message at a time.
 
-TLS comes from Twisted's own client options, which verify chain and name
-(service-identity); the session hears of the handshake only when both held.
+TLS comes with what `tls` made for the host, which verifies chain and name; the
+session hears of the handshake only when both held.
 
 A small message is one write: header, body and final dot together.  A large one
 is streamed in blocks under the transport's back-pressure, and no block is
@@ -30,19 +30,28 @@ from zope.interface import implementer
 from smtpbridge.relay.deadlines import NEVER, Deadlines
 from smtpbridge.relay.spool import CHUNK
 from smtpbridge.relay.submission import Sendable
-from smtpbridge.relay.wire import Wire, tls_version, wire_of
+from smtpbridge.relay.tally import Limit
+from smtpbridge.relay.tls_words import loss
+from smtpbridge.relay.wire import Wire, secured, tls_version, wire_of
 from smtpbridge.smtp.client import ClientSession, Concluded, Event, GoAhead, Ready, State, Unusable, UpgradeTls
 from smtpbridge.smtp.commands import Mail
 from smtpbridge.smtp.data import stuff
-from smtpbridge.smtp.replies import Reply
+from smtpbridge.smtp.replies import MOST_LINES_READ, MOST_OCTETS_READ, Excess, Reply
 
 # Each command on the way to READY has the time of a command.
 _SETTING_UP = frozenset({State.HELLO, State.STARTTLS, State.SECURE_HELLO, State.AUTH, State.RESPONSES})
 
 
+_EXCESSES = {Excess.LINE: Limit.MAX_REPLY_LINE_BYTES, Excess.LINES: Limit.MAX_REPLY_LINES}
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long each phase may take, in seconds; defaults and minima of RFC 5321, 4.5.3.2."""
+    """
+    How long each phase may take, in seconds; defaults and minima of RFC 5321, 4.5.3.2.
+
+    A reply may have `max_reply_lines` lines of `max_reply_line` octets.
+    """
 
     connect: float = 30.0
     tls: float = 60.0
@@ -52,6 +61,8 @@ class Patience:
     block: float = 180.0
     final: float = 600.0
     min_rate: float = 500.0
+    max_reply_line: int = MOST_OCTETS_READ
+    max_reply_lines: int = MOST_LINES_READ
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,9 @@ class Caller(Contract):
 
     def gone(self, connection: "UpstreamConnection", why: str, answer: Reply | None) -> None:
         """It will not take mail any more, by no wish of the caller; `answer` is what the server said, if it did."""
+
+    def reached(self, limit: Limit) -> None:
+        """The server went beyond a bound."""
 
     def closed(self, connection: "UpstreamConnection") -> None:
         """Its socket is closed."""
@@ -123,6 +137,7 @@ class UpstreamConnection(Protocol):
 
     def handshakeCompleted(self) -> None:
         """TLS is up and the name verified."""
+        self._wire = secured(self._wire, self.transport, self)
         self.tls_version = tls_version(self._wire)
         self._act(self.session.secured())
         self._wait(self._patience.greeting if self.session.state is State.GREETING else self._patience.command)
@@ -140,15 +155,18 @@ class UpstreamConnection(Protocol):
         # The transport has let go of its producer by itself, and cannot be asked to any more.
         self._body_due = NEVER
         # In the middle of setting up, what TLS said is the cause that an operator needs.
-        why = reason.getErrorMessage() if reason.value is not None else "closed"
+        why = loss(reason.value, within_handshake=self.session.state is State.HANDSHAKE)
         concluded = self.session.lost()
-        self._tell_gone(f"connection lost: {why}", None)
+        self._tell_gone(why, None)
         if concluded is not None:
             self._conclude(concluded)
         self._caller.closed(self)
 
     def deadline_passed(self) -> None:
         """The server took too long."""
+        limit = Limit.MIN_RATE_BYTES if self.deadline == self._body_due else Limit.DEADLINES
+        self.deadline = NEVER
+        self._caller.reached(limit)
         self._give_up(f"no answer in time ({self.session.state.name.lower().replace('_', ' ')})", None)
 
     # What the owner calls
@@ -205,6 +223,8 @@ class UpstreamConnection(Protocol):
                 case Concluded():
                     self._conclude(event)
                 case Unusable():
+                    if event.excess is not None:
+                        self._caller.reached(_EXCESSES[event.excess])
                     self._give_up(event.why, event.answer)
         self._flush()
 

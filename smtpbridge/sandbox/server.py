@@ -144,6 +144,8 @@ class Sandbox:
             auth_required=True,
             max_message=MAX_MESSAGE,
             max_recipients=MAX_RECIPIENTS,
+            # How long Infobip bears with commands that lead nowhere is not known, so nobody is cut off for it here.
+            max_idle_commands=1_000_000,
             keywords=KEYWORDS,
             judge=judge,
         )

@@ -1,5 +1,5 @@
 """
-Read `[[listener]]` and `[[credential]]`, and refuse a listener that strangers could relay through.
+Read `[[listener]]`, and refuse a listener that strangers could relay through.
 
 A listener that others than this machine reach needs a reason to trust them:
 a written list of networks, or AUTH under TLS.  The default of `allow` names
@@ -7,30 +7,25 @@ this machine alone, so it is no such reason: whoever opens a listener to a
 network has to say to whom.
 """
 
-import re
 
-from smtpbridge.dialect.policy import Defaults
-from smtpbridge.secret import Secret, SecretHash
 from smtpbridge.settings import checks
+from smtpbridge.settings.credential import read_own_defaults
 from smtpbridge.settings.endpoint import EndpointText, Reach, read_endpoint
-from smtpbridge.settings.pem import certificates_fault, key_fault, pair_fault
-from smtpbridge.settings.surroundings import Surroundings, one_line, read_file
-from smtpbridge.settings.translation import read_defaults
+from smtpbridge.settings.pem import read_key_pair
+from smtpbridge.settings.surroundings import Surroundings
 from smtpbridge.settings.values import (
     LOOPBACK,
     PROVIDER_MESSAGE_BYTES,
     ROOM_FOR_OUR_HEADERS,
     AuthMode,
-    Credential,
-    KeyPair,
     Listener,
     Mode,
     Network,
+    ProxyTls,
 )
 from smtpbridge.toml_table import Table
 
 _EXAMPLE = "tcp:2525:interface=127.0.0.1"
-_SECRET_HASH = re.compile(r"sha256:([0-9a-fA-F]{64})")
 _DEFAULT = Listener(_EXAMPLE, EndpointText("tcp", Reach.LOCAL))
 
 
@@ -44,24 +39,35 @@ def read_listener(table: Table, around: Surroundings, *, credentials: bool, pool
     listener = Listener(
         endpoint=endpoint,
         address=address,
-        allow=_read_allow(table),
-        key_pair=_read_key_pair(table, around),
+        allow=_read_networks(table, "allow", LOOPBACK),
+        proxy_from=_read_networks(table, "proxy_from", _DEFAULT.proxy_from),
+        proxy_seconds=table.seconds("proxy_seconds", _DEFAULT.proxy_seconds),
+        proxy_tls=table.choice("proxy_tls", _DEFAULT.proxy_tls),
+        key_pair=read_key_pair(table, around, "certificate", "key", "STARTTLS"),
         auth=table.choice("auth", _DEFAULT.auth),
         mode=table.choice("mode", _DEFAULT.mode),
         line_endings=table.choice("line_endings", _DEFAULT.line_endings),
         idle_seconds=table.seconds("idle_seconds", _DEFAULT.idle_seconds),
+        handshake_seconds=table.seconds("handshake_seconds", _DEFAULT.handshake_seconds),
         data_seconds=table.seconds("data_seconds", _DEFAULT.data_seconds),
+        min_rate_bytes=table.whole("min_rate_bytes", _DEFAULT.min_rate_bytes),
         verdict_seconds=table.seconds("verdict_seconds", _DEFAULT.verdict_seconds),
         max_sessions=table.whole("max_sessions", _DEFAULT.max_sessions),
         max_sessions_per_address=table.whole("max_sessions_per_address", _DEFAULT.max_sessions_per_address),
+        max_connections_per_minute=table.whole(
+            "max_connections_per_minute", _DEFAULT.max_connections_per_minute, least=0
+        ),
+        max_messages_per_minute=table.whole("max_messages_per_minute", _DEFAULT.max_messages_per_minute, least=0),
         max_message_bytes=table.whole("max_message_bytes", _DEFAULT.max_message_bytes, least=1024),
         max_recipients=table.whole("max_recipients", _DEFAULT.max_recipients),
         # RFC 5321, 4.5.3.1.4: a command line may have 512 octets.
         max_line_bytes=table.whole("max_line_bytes", _DEFAULT.max_line_bytes, least=512, most=1_048_576),
         max_header_bytes=table.whole("max_header_bytes", _DEFAULT.max_header_bytes, least=1024),
+        max_header_fields=table.whole("max_header_fields", _DEFAULT.max_header_fields, least=100),
         max_bad_commands=table.whole("max_bad_commands", _DEFAULT.max_bad_commands),
+        max_idle_commands=table.whole("max_idle_commands", _DEFAULT.max_idle_commands),
         spool_bytes=table.whole("spool_bytes", _DEFAULT.spool_bytes),
-        defaults=_read_defaults(table, pools),
+        defaults=read_own_defaults(table, pools),
     )
     table.close()
     if endpoint:
@@ -69,47 +75,12 @@ def read_listener(table: Table, around: Surroundings, *, credentials: bool, pool
     return listener
 
 
-def read_credential(table: Table, around: Surroundings, pools: tuple[str, ...]) -> Credential | None:
-    """Return one credential, or `None` where its secret cannot be had; `pools` are those of the file."""
-    username = table.text("username", check=checks.user_name)
-    if not table.has("username"):
-        table.fault("username", 'is missing; SparkPost\'s senders present "SMTP_Injection"')
-    digest = table.text("secret_hash", check=_secret_hash_fault, quote=False)
-    given = table.has("secret_hash"), table.has("secret_file")
-    file = read_file(table, "secret_file", around, private=True)
-    defaults = _read_defaults(table, pools)
-    table.close()
-    if all(given) or not any(given):
-        wrong = "and secret_hash are both given" if all(given) else "is missing"
-        table.fault("secret_file", f"{wrong}; write one of secret_file and secret_hash")
-        return None
-    if digest and (match := _SECRET_HASH.fullmatch(digest)):
-        return Credential(username, SecretHash(bytes.fromhex(match[1])), defaults)
-    content = one_line(file[1]) if file else None
-    if isinstance(content, str):
-        table.fault("secret_file", f'"{file[0] if file else ""}" {content}')
-    return Credential(username, Secret(content), defaults) if isinstance(content, bytes) else None
-
-
-def _read_defaults(table: Table, pools: tuple[str, ...]) -> Defaults:
-    own = table.table("translation")
-    defaults = read_defaults(own, pools)
-    own.close()
-    return defaults
-
-
 def _endpoint_fault(text: str) -> str | None:
     found = read_endpoint(text)
     return found if isinstance(found, str) else None
 
 
-def _secret_hash_fault(text: str) -> str | None:
-    if _SECRET_HASH.fullmatch(text):
-        return None
-    return "is not a hash; write \"sha256:\" and what this prints: printf %s 'SECRET' | sha256sum | cut -d' ' -f1"
-
-
-def _read_allow(table: Table) -> tuple[Network, ...]:
+def _read_networks(table: Table, key: str, default: tuple[Network, ...]) -> tuple[Network, ...]:
     networks: list[Network] = []
 
     def check(text: str) -> str | None:
@@ -119,37 +90,19 @@ def _read_allow(table: Table) -> tuple[Network, ...]:
         networks.append(found)
         return None
 
-    table.texts("allow", check=check)
-    return tuple(networks) if table.has("allow") else LOOPBACK
-
-
-def _read_key_pair(table: Table, around: Surroundings) -> KeyPair | None:
-    for one, other in (("certificate", "key"), ("key", "certificate")):
-        if table.has(one) and not table.has(other):
-            table.fault(other, f"is missing; {one} is given, and STARTTLS needs both or none")
-    certificate = read_file(table, "certificate", around)
-    key = read_file(table, "key", around, private=True)
-    faults = {
-        "certificate": certificate and certificates_fault(certificate[1]),
-        "key": key and key_fault(key[1]),
-    }
-    if certificate and key and not any(faults.values()):
-        faults["key"] = pair_fault(certificate[1], key[1])
-    for name, wrong in faults.items():
-        if wrong:
-            table.fault(name, f"the file {wrong}")
-    if certificate is None or key is None:
-        return None
-    return KeyPair(certificate[0], key[0], certificate[1], Secret(key[1]))
+    table.texts(key, check=check)
+    return tuple(networks) if table.has(key) else default
 
 
 def _judge(table: Table, listener: Listener, around: Surroundings, *, credentials: bool, trusts_by_list: bool) -> None:
     """Add what is wrong with, or worth knowing of, a listener as a whole."""
     own_tls = listener.address.speaks_tls
-    secured = own_tls or table.has("certificate")
+    # AUTH needs TLS in every session; behind a balancer that ends TLS, its word is what counts for that.
+    secured = own_tls or table.has("certificate") or _names_balancers(table)
     offers = credentials and listener.auth is not AuthMode.OFF
     if own_tls and table.has("certificate"):
         table.fault("certificate", "is not for this endpoint, which speaks TLS with a certificate of its own")
+    _judge_balancers(table, listener)
     if listener.auth is AuthMode.REQUIRED and not credentials:
         table.fault("auth", '"required" needs a [[credential]] for the senders to present')
     # What is written and wrong has a fault of its own; the list counts as meant.
@@ -166,7 +119,48 @@ def _judge(table: Table, listener: Listener, around: Surroundings, *, credential
     _note(table, listener, around)
 
 
+def _names_balancers(table: Table) -> bool:
+    # What is written and wrong has a fault of its own; it counts as meant.
+    return table.has("proxy_from") and not table.is_empty("proxy_from")
+
+
+def _judge_balancers(table: Table, listener: Listener) -> None:
+    """Add what keeps the header of a balancer from being read."""
+    if listener.address.speaks_tls and listener.proxy_from:
+        table.fault(
+            "proxy_from",
+            "does not go with this endpoint, which speaks TLS from the first octet, where a balancer sends its header "
+            'in the clear; write a tcp: endpoint, with certificate and key, or with proxy_tls = "always" where the '
+            "balancer ends TLS",
+        )
+    elif listener.address.kind == "unix" and listener.proxy_from:
+        table.fault(
+            "proxy_from",
+            f'names networks, and who connects to "{listener.endpoint}" has no address; write a tcp: endpoint',
+        )
+    if listener.proxy_tls is ProxyTls.ALWAYS and not _names_balancers(table):
+        table.fault("proxy_tls", '"always" is about balancers, and there are none; write proxy_from = ["NETWORK"]')
+
+
+def _note_balancers(table: Table, listener: Listener, around: Surroundings) -> None:
+    wide = [str(network) for network in listener.proxy_from if network.prefixlen == 0]
+    if wide and listener.address.reach is Reach.ANYBODY:
+        around.notes.append(
+            f"{table.place} proxy_from: OPEN RELAY: {', '.join(wide)} lets everybody who reaches {listener.endpoint} "
+            "claim any address, also one in allow; name the balancers' own addresses"
+        )
+        return
+    both = [str(one) for one in listener.proxy_from if any(one.overlaps(other) for other in listener.allow)]
+    if both and listener.auth is not AuthMode.REQUIRED:
+        around.notes.append(
+            f"{table.place} allow: holds balancers of proxy_from ({', '.join(both)}), so a connection that a balancer "
+            "makes for itself, or whose client it cannot name, may relay without AUTH; allow is about the clients' "
+            "addresses"
+        )
+
+
 def _note(table: Table, listener: Listener, around: Surroundings) -> None:
+    _note_balancers(table, listener, around)
     if listener.mode is Mode.QUEUE:
         around.notes.append(
             f'{table.place} mode: "queue": at {listener.endpoint} a sender hears 250 as soon as its message is on the '

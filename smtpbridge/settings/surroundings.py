@@ -28,6 +28,10 @@ class Surroundings(Protocol):
         """Tell whether every user of the machine can read the file."""
         ...
 
+    def is_folder(self, path: Path) -> bool:
+        """Tell whether there is a folder."""
+        ...
+
     def variable(self, name: str) -> str | None:
         """Return a variable of the environment."""
         ...

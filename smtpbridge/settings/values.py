@@ -46,6 +46,13 @@ class LineEndings(Enum):
     REJECT = "reject"
 
 
+class ProxyTls(Enum):
+    """Whether TLS ended at the balancer: where its header says so, or on every connection that it carries."""
+
+    HEADER = "header"
+    ALWAYS = "always"
+
+
 class Security(Enum):
     """How TLS begins on the way up; without TLS nothing is sent."""
 
@@ -78,37 +85,68 @@ class Listener:
 
     `endpoint` is for `twisted.internet.endpoints.serverFromString`; `address` is the same, taken apart.  `idle_seconds`
     is the wait for a command, `data_seconds` that for the next block of a message.  A body of more than `spool_bytes`
-    goes to a temporary file.  `defaults` count for the messages that come in here.
+    goes to a temporary file.  `defaults` count for the messages that come in here.  Peers in `proxy_from` are
+    balancers, which have `proxy_seconds` to say whom they speak for.
     """
 
     endpoint: str
     address: EndpointText
     allow: tuple[Network, ...] = LOOPBACK
+    proxy_from: tuple[Network, ...] = ()
+    proxy_seconds: float = 5.0  # A balancer sends its header at once; Postfix waits as long.
+    proxy_tls: ProxyTls = ProxyTls.HEADER
     key_pair: KeyPair | None = None
     auth: AuthMode = AuthMode.OPTIONAL
     mode: Mode = Mode.PROXY
     line_endings: LineEndings = LineEndings.NORMALIZE
     idle_seconds: float = 300.0  # RFC 5321, 4.5.3.2.7: at least five minutes.
+    handshake_seconds: float = 60.0  # Two round trips and some arithmetic; whoever needs longer is not shaking hands.
     data_seconds: float = 180.0  # As long as a sender itself waits for a block to go out (RFC 5321, 4.5.3.2.5).
+    min_rate_bytes: int = 500  # As upstream: an octet now and then must not hold a session.
     verdict_seconds: float = 570.0  # A sender waits ten minutes after its final dot (RFC 5321, 4.5.3.2.6).
     max_sessions: int = 4096
     max_sessions_per_address: int = 2048
+    # For each address.  None: senders are the company's own, and some connect anew for every message.
+    max_connections_per_minute: int = 0
+    max_messages_per_minute: int = 0
     max_message_bytes: int = PROVIDER_MESSAGE_BYTES - ROOM_FOR_OUR_HEADERS
     max_recipients: int = 1000  # What Infobip takes in one transaction.
     max_line_bytes: int = 2048  # RFC 5321, 4.5.3.1.4 asks for 512; an AUTH line with a long key needs more.
     max_header_bytes: int = 4 * 1024 * 1024  # X-MSYS-API may hold 1 MiB, and mail programs fold and encode it.
+    max_header_fields: int = 1000  # Mail has under a hundred; reading costs by the field.
     max_bad_commands: int = 20
+    max_idle_commands: int = 100  # Keep-alives of a pool, one a minute; a message sets the count back.
     spool_bytes: int = 262_144  # Nearly all mail is smaller and never touches a disk.
     defaults: Defaults = UNSAID
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a sender presents; several may share one user name.  `defaults` count for whoever presents this one."""
+    """
+    What a sender presents; several may share one user name.
+
+    `defaults` count for whoever presents this one, and so does `max_messages_per_minute`, in the listener's stead.
+    """
 
     username: str
-    secret: Secret | SecretHash
+    secret: SecretHash
     defaults: Defaults = UNSAID
+    max_messages_per_minute: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoginLimits:
+    """
+    How often logins may fail before nobody looks at them for a while.
+
+    So many failures of one address within a window bring a pause, which doubles up to the longest; a user name may have
+    ten times as many.  No "no" comes before `delay_seconds`.
+    """
+
+    max_failed_logins: int = 10  # A person who looks for the right key needs fewer, a program with a wrong one is told.
+    window_seconds: float = 600.0
+    longest_pause_seconds: float = 900.0  # Some thousand guesses a day; a sender that was mended is not out for long.
+    delay_seconds: float = 1.0  # Nobody who is right waits for it; one connection makes twenty guesses in as many.
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +178,10 @@ class Upstream:
     """
     One account at the provider, and how to reach it.
 
-    An empty `server_name` means the dialled host; without `trust_roots` the system's count.  `idle_seconds`,
-    `max_age_seconds` and `max_messages` say when a kept connection is given up; `max_waiters` and `wait_seconds` bound
-    the wait for one; `min_rate_bytes` is the slowest body in octets a second.
+    An empty `server_name` means the dialled host; without `trust_roots` the system's count; `client_pair` is what the
+    bridge shows of itself.  `insecure_skip_verification` leaves out who the server is, and nothing else.
+    `idle_seconds`, `max_age_seconds` and `max_messages` say when a kept connection is given up; `max_waiters` and
+    `wait_seconds` bound the wait for one; `min_rate_bytes` is the slowest body in octets a second.
     """
 
     name: str
@@ -152,6 +191,8 @@ class Upstream:
     security: Security = Security.STARTTLS
     server_name: str = ""
     trust_roots: TrustRoots | None = None
+    client_pair: KeyPair | None = None
+    insecure_skip_verification: bool = False  # Whoever is on the way could read the mail and the password.
     max_connections: int = 20
     deadlines: Deadlines = field(default=Deadlines())
     idle_seconds: float = 30.0  # Infobip names no limit; below the minute that strict servers grant.
@@ -160,6 +201,8 @@ class Upstream:
     max_waiters: int = 1000
     wait_seconds: float = 60.0
     min_rate_bytes: int = 500  # One octet a minute must not hold a connection; any real link is faster.
+    max_reply_line_bytes: int = 4096  # RFC 5321, 4.5.3.1.5 allows 512; some servers put an essay into a refusal.
+    max_reply_lines: int = 128  # The longest reply there is, to EHLO, has some twenty.
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +241,24 @@ class Bounces:
 
 
 @dataclass(frozen=True, slots=True)
+class Admin:
+    """Where operators look: a Twisted server endpoint that only this machine reaches."""
+
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Process:
-    """How many processes share the work."""
+    """
+    How many processes share the work, and how much room the messages in one of them may take.
+
+    Temporary files lie in `temporary_folder`, by default the system's.
+    """
 
     workers: int = 1
+    max_body_memory_bytes: int = 268_435_456  # A thousand messages as large as may stay in memory at all.
+    max_temporary_bytes: int = 8 * 1024**3  # Four hundred messages of the largest size.
+    temporary_folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,4 +279,6 @@ class Config:
     process: Process
     queue: Queue = field(default=Queue())
     bounces: Bounces | None = None
+    admin: Admin | None = None
+    logins: LoginLimits = field(default=LoginLimits())
     notes: tuple[str, ...] = ()

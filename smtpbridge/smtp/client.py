@@ -34,7 +34,7 @@ from collections.abc import Callable
 from smtpbridge.smtp.capabilities import NOTHING, Capabilities
 from smtpbridge.smtp.client_events import Concluded, Event, GoAhead, Phase, Ready, State, Unusable, UpgradeTls
 from smtpbridge.smtp.commands import Auth, Hello, Mail, Plain, Recipient, Verb
-from smtpbridge.smtp.replies import BadReply, Reply, ReplyReader
+from smtpbridge.smtp.replies import BadReply, Excess, Reply, ReplyReader
 from smtpbridge.smtp.sasl import client_responses
 
 # Whoever speaks to a session needs its events, so they can be had here too.
@@ -52,15 +52,23 @@ _END = b".\r\n"
 class ClientSession:
     """The client's half of one connection."""
 
-    def __init__(self, name: str, *, implicit_tls: bool, username: str = "", password: str = "") -> None:
-        """Begin; `name` is for EHLO.  Without a user name there is no AUTH."""
+    def __init__(
+        self,
+        name: str,
+        *,
+        implicit_tls: bool,
+        username: str = "",
+        password: str = "",
+        replies: ReplyReader | None = None,
+    ) -> None:
+        """Begin; `name` is for EHLO.  Without a user name there is no AUTH.  `replies` bounds what is read."""
         self.state = State.HANDSHAKE if implicit_tls else State.GREETING
         self.capabilities = NOTHING
         self._name = name
         self._implicit_tls = implicit_tls
         self._credentials = (username, password)
         self._responses: tuple[bytes, ...] = ()
-        self._replies = ReplyReader()
+        self._replies = replies or ReplyReader()
         self._out: list[bytes] = []
         self._events: list[Event] = []
         self._fresh = True
@@ -94,7 +102,7 @@ class ClientSession:
             if self.state in _SILENT and len(self._replies):
                 self._end("the server spoke out of turn", None)
         except BadReply as error:
-            self._end(str(error), None)
+            self._end(str(error), None, error.excess)
         events, self._events = self._events, []
         return events
 
@@ -164,12 +172,12 @@ class ClientSession:
         else:
             step(self, answer)
 
-    def _end(self, why: str, answer: Reply | None) -> None:
+    def _end(self, why: str, answer: Reply | None, excess: Excess | None = None) -> None:
         """Give the connection up, and the transaction with it."""
         stage = self.state
         if (concluded := self.lost()) is not None:
             self._events.append(concluded)
-        self._events.append(Unusable(stage, why, answer))
+        self._events.append(Unusable(stage, why, answer, excess))
 
     # Making ready
 

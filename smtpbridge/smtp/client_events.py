@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from smtpbridge.smtp.capabilities import Capabilities
-from smtpbridge.smtp.replies import Reply
+from smtpbridge.smtp.replies import Excess, Reply
 
 
 class State(Enum):
@@ -58,11 +58,17 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """The connection is to be closed: `stage` is where, `why` for the log, `answer` what the server said, if it did."""
+    """
+    The connection is to be closed.
+
+    `stage` is where, `why` for the log, `answer` what the server said, if it did, `excess` the bound that a reply went
+    over, if that is why.
+    """
 
     stage: State
     why: str
     answer: Reply | None = None
+    excess: Excess | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ from smtpbridge.smtp.sasl import LoginAttempt
 
 
 class Judge(Protocol):
-    """An opinion from outside on the addresses of a transaction; a positive reply lets the address in."""
+    """An opinion from outside on the addresses of a transaction; a positive reply, or none, lets the address in."""
 
-    def sender(self, mail: Mail) -> Reply:
+    def sender(self, mail: Mail) -> Reply | None:
         """Answer MAIL."""
 
-    def recipient(self, address: str, accepted: int) -> Reply:
+    def recipient(self, address: str, accepted: int) -> Reply | None:
         """Answer RCPT; `accepted` recipients have been let in before."""
 
 
@@ -43,6 +43,7 @@ class Terms:
     max_recipients: int = 1000
     max_line: int = 2048
     max_bad_commands: int = 20
+    max_idle_commands: int = 100
     keywords: tuple[str, ...] | None = None
     judge: Judge | None = None
 

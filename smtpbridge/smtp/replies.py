@@ -18,6 +18,7 @@ that nobody knows which command an answer belongs to, so the connection is lost.
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 
 from smtpbridge.errors import SmtpbridgeError
@@ -26,16 +27,27 @@ from smtpbridge.smtp.lines import Defect, LineReader
 # RFC 5321, 4.5.3.1.5, less CRLF.
 MAX_LINE = 510
 # A server's reply may be longer than the RFC allows; this is where patience ends.
-_MAX_READ_LINE = 4096
-_MAX_READ_LINES = 128
+MOST_OCTETS_READ = 4096
+MOST_LINES_READ = 128
 
 _LINE = re.compile(rb"([2-5][0-5][0-9])(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: +|$)")
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
 
+class Excess(Enum):
+    """The bound that a reply went over."""
+
+    LINE = "octets"
+    LINES = "lines"
+
+
 class BadReply(SmtpbridgeError):
-    """What the server sent is no SMTP reply, or one without end."""
+    """What the server sent is no SMTP reply, or one without end; then `excess` tells which bound it went over."""
+
+    def __init__(self, text: str, excess: Excess | None = None) -> None:
+        super().__init__(text)
+        self.excess = excess
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +112,10 @@ def printable(text: str, limit: int = MAX_LINE) -> str:
 class ReplyReader:
     """Turn octets, cut anywhere, into `Reply` values."""
 
-    def __init__(self) -> None:
-        """Begin with the greeting."""
-        self._lines = LineReader(_MAX_READ_LINE)
+    def __init__(self, max_line: int = MOST_OCTETS_READ, max_lines: int = MOST_LINES_READ) -> None:
+        """Begin with the greeting; read lines of up to `max_line` octets, and replies of up to `max_lines` lines."""
+        self._lines = LineReader(max_line)
+        self._most = max_lines
         self._part: list[str] = []
         self._code = b""
 
@@ -113,8 +126,10 @@ class ReplyReader:
     def next(self) -> Reply | None:
         """Return the next reply, `None` when none is complete; raise `BadReply`."""
         while (line := self._lines.next()) is not None:
+            if line is Defect.TOO_LONG:
+                raise BadReply(f"a reply line is over {self._lines.limit} octets", Excess.LINE)
             if isinstance(line, Defect):
-                raise BadReply(f"a reply line is {_SAID[line]}")
+                raise BadReply("a reply line is not ended by CRLF")
             if (found := self._take(line)) is not None:
                 return found
         return None
@@ -135,14 +150,11 @@ class ReplyReader:
         self._part.append((text or b"").decode("utf-8", "backslashreplace"))
         if separator == b"-":
             self._code = code
-            if len(self._part) >= _MAX_READ_LINES:
-                raise BadReply(f"a reply has over {_MAX_READ_LINES} lines")
+            if len(self._part) >= self._most:
+                raise BadReply(f"a reply has over {self._most} lines", Excess.LINES)
             return None
         lines, self._part = self._part, []
         return _reply_from(int(code), lines)
-
-
-_SAID = {Defect.TOO_LONG: f"over {_MAX_READ_LINE} octets", Defect.BARE_LF: "not ended by CRLF"}
 
 
 # A server says the same few lines all day long; the cache holds at most this many of bounded length.

@@ -57,6 +57,10 @@ class State(Enum):
     __hash__ = object.__hash__
 
 
+# Commands that a peer could repeat for ever; each is right by itself.
+_IDLE = frozenset({Verb.EHLO, Verb.HELO, Verb.RSET, Verb.NOOP, Verb.VRFY, Verb.HELP})
+# Data over the limit are read to their end, so that the sender hears why; data of so many times the limit have none.
+_FAR_TOO_BIG = 10
 _WAITING = frozenset({State.VERDICT, State.LOGIN, State.HANDSHAKE, State.CLOSED})
 
 
@@ -75,7 +79,9 @@ class ServerSession:
         self._out: list[bytes] = []
         self._events: list[Event] = []
         self.refused: Reply | None = None
-        self._bad = 0
+        # How many lines were read; the skin's deadline starts anew with each, and not with each octet.
+        self.heard = 0
+        self._bad = self._idle = 0
         self._mail = Mail("")
         self._recipients: list[str] = []
         self._finder = EndFinder()
@@ -114,8 +120,12 @@ class ServerSession:
             if accepted:
                 self.user = self._claimed
                 self._say(texts.LOGGED_IN)
+            elif accepted is None:
+                # No fault of the peer's, so it is not held against it.
+                self.refused = texts.LOGIN_BUSY
+                self._say(texts.LOGIN_BUSY)
             else:
-                self._refuse(texts.LOGIN_REFUSED if accepted is False else texts.LOGIN_BUSY)
+                self._refuse(texts.LOGIN_REFUSED)
         return self._run()
 
     def secured(self) -> list[Event]:
@@ -159,6 +169,11 @@ class ServerSession:
         """How many octets wait unread."""
         return len(self._lines)
 
+    @property
+    def data_size(self) -> int:
+        """How many octets of the present, or the last, message have come."""
+        return self._size
+
     # Reading
 
     def _run(self) -> list[Event]:
@@ -166,6 +181,7 @@ class ServerSession:
             line = self._lines.next()
             if line is None:
                 break
+            self.heard += 1
             self._take(line)
         events, self._events = self._events, []
         return events
@@ -186,12 +202,19 @@ class ServerSession:
             step = _STEPS.get((self.state, verb))
             if step is None:
                 self._refuse(self._out_of_sequence(verb))
+            elif verb in _IDLE and self._too_idle():
+                self._events += self._give_up(texts.IDLENESS, "too many commands without a message")
             else:
                 step(self, command)
         elif command is UNKNOWN and line.upper().startswith(texts.HTTP):
             self._events += self._leave(texts.NO_HTTP, "the peer speaks HTTP")
         else:
             self._refuse(command)
+
+    def _too_idle(self) -> bool:
+        """Count a command that brings no message nearer."""
+        self._idle += 1
+        return self._idle > self.terms.max_idle_commands
 
     def _out_of_sequence(self, verb: Verb) -> Reply:
         if self.state is State.GREETED:
@@ -209,11 +232,15 @@ class ServerSession:
                     self._size += len(found.octets)
                     if self._size <= self.terms.max_message:
                         self._events.append(found)
+                    elif self._size > _FAR_TOO_BIG * self.terms.max_message:
+                        self._events += self._give_up(texts.ENDLESS, "data without end")
+                        return
                 case End():
                     self._lines.feed(found.rest)
                     self._end_data(found.defects)
 
     def _end_data(self, defects: Defects) -> None:
+        self._idle = 0
         if self._size > self.terms.max_message:
             self._forget_transaction()
             self._events.append(MessageDropped())
@@ -232,9 +259,14 @@ class ServerSession:
         self.refused = answer
         self._bad += 1
         if self._bad > self.terms.max_bad_commands:
-            self._events += self._leave(texts.PATIENCE, "too many errors")
+            self._events += self._give_up(texts.PATIENCE, "too many errors")
         else:
             self._say(answer)
+
+    def _give_up(self, last_words: Reply, reason: str) -> list[Event]:
+        """Leave because the peer went beyond a limit."""
+        self.refused = last_words
+        return self._leave(last_words, reason)
 
     def _leave(self, last_words: Reply, reason: str) -> list[Event]:
         self.state = State.CLOSED
@@ -322,6 +354,8 @@ class ServerSession:
             self._out.append(otherwise)
             return True
         self._say(opinion)
+        if not opinion.is_positive:
+            self.refused = opinion
         return opinion.is_positive
 
     def _who_are_you(self) -> Reply:

@@ -29,6 +29,8 @@ TOO_BIG = reply(552, "5.3.4", "Message is larger than this server takes")
 TOO_MANY = reply(452, "4.5.3", "Too many recipients")
 LEFTOVER = reply(554, "5.5.1", "Commands behind STARTTLS are not allowed")
 PATIENCE = reply(421, "4.7.0", "Too many errors")
+IDLENESS = reply(421, "4.7.0", "Too many commands without a message")
+ENDLESS = reply(552, "5.3.4", "The message has no end; closing connection")
 NO_HTTP = reply(421, "4.7.0", "This is SMTP")
 LINE_DEFECTS = {
     Defect.TOO_LONG: reply(500, "5.5.2", "Line too long"),

@@ -27,6 +27,8 @@ from typing import TypeVar
 import pytest
 import trustme
 
+from tests.overheard import EVERYTHING
+
 ROOT = Path(__file__).resolve().parents[2]
 NODE_MODULES = ROOT / ".cache" / "node" / "node_modules"
 # Daemons live in sbin, which is not in everybody's path.
@@ -91,6 +93,7 @@ class Program:
     def __init__(self, command: Sequence[str], log: Path) -> None:
         """Start it."""
         self._log = log
+        EVERYTHING.begins(log)
         with log.open("wb") as out:
             self._process = subprocess.Popen(
                 command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
@@ -131,7 +134,9 @@ class Program:
                 self._process.wait(15)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-        return self._process.wait()
+        status = self._process.wait()
+        EVERYTHING.ends(self._log)
+        return status
 
 
 @dataclass(frozen=True, slots=True)

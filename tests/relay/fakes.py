@@ -19,6 +19,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from smtpbridge.relay.spool import Content, Spool
+from smtpbridge.relay.tally import Limit
 from smtpbridge.relay.upstream import UpstreamConnection
 from smtpbridge.smtp.client import Concluded
 from smtpbridge.smtp.data import Defects
@@ -36,6 +37,7 @@ class Line(StringTransport):
     def __init__(self, room: int = 1_000_000_000) -> None:
         super().__init__()
         self.room = room
+        self.protocol: IProtocol | None = None
         self.tls: list[object] = []
         self.writes: list[bytes] = []
 
@@ -122,6 +124,7 @@ class Owner:
         self.told: list[str] = []
         self.why = ""
         self.answer: Reply | None = None
+        self.limits: list[Limit] = []
 
     def ready(self, connection: UpstreamConnection) -> None:
         self.told.append("ready")
@@ -129,6 +132,9 @@ class Owner:
     def gone(self, connection: UpstreamConnection, why: str, answer: Reply | None) -> None:
         self.told.append("gone")
         self.why, self.answer = why, answer
+
+    def reached(self, limit: Limit) -> None:
+        self.limits.append(limit)
 
     def closed(self, connection: UpstreamConnection) -> None:
         self.told.append("closed")

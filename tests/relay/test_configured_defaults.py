@@ -8,7 +8,7 @@ LISTENER = "[listener.translation]\nopen_tracking = true\n"
 MORE = """
 [[credential]]
 username = "SMTP_Injection"
-secret_hash = "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
+secret_hash = "sha256:b79cfc2bd65f4d6e0c89141114096aababa039bbb14acaf85bbe76c1b6eb9a23"
 [credential.translation]
 open_tracking = false
 click_tracking = true
@@ -22,7 +22,9 @@ class ConfiguredDefaultsTest(RelayCase):
         upstream = await self.upstream()
         await self.relay(listener=LISTENER, more=MORE)
         stranger, known = await self.caller(), await self.caller()
-        await known.say("AUTH PLAIN " + base64.b64encode(b"\0SMTP_Injection:X-MSYS-SUBACCOUNT=7\0secret").decode())
+        await known.say(
+            "AUTH PLAIN " + base64.b64encode(b"\0SMTP_Injection:X-MSYS-SUBACCOUNT=7\0sender-secret-55").decode()
+        )
 
         await stranger.mail("a@rcpt.test")
         await known.mail("a@rcpt.test")

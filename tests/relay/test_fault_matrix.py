@@ -39,8 +39,8 @@ SENSELESS = {("TAKEN", "4xx"), ("TAKEN", "5xx"), ("TAKEN", "421")}
 QUEUE = 'mode = "queue"'
 QUICK = "[queue]\nfirst_retry_seconds = 0.1\nlongest_retry_seconds = 1\n"
 SHORT = (
-    "deadlines = { connect = 5, tls = 5, greeting = 2, command = 2, data = 2, block = 2, final = 4 }\n"
-    "min_rate_bytes = 1_000_000\n"
+    "deadlines = { connect = 5, tls = 5, greeting = 2, command = 2, data = 3, block = 3, final = 5 }\n"
+    "min_rate_bytes = 300_000\n"
 )
 NO_PIPELINING = USUAL_REPLIES["EHLO"].replace(b"250-ENHANCEDSTATUSCODES\r\n250 PIPELINING", b"250 ENHANCEDSTATUSCODES")
 # So many that they are still on their way while the server already says something about the first line.

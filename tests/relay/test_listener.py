@@ -17,6 +17,7 @@ from smtpbridge.relay.listener import Gate
 from smtpbridge.relay.sender import Sender
 from smtpbridge.relay.site import Habits
 from smtpbridge.relay.submission import Submission
+from smtpbridge.relay.tally import Limit
 from smtpbridge.secret import Secret
 from smtpbridge.smtp.events import Terms
 from smtpbridge.smtp.replies import Reply, reply
@@ -27,7 +28,15 @@ REFUSED = reply(550, "5.6.0", "no")
 SECRET = "sender-secret-23"
 TERMS = Terms("mx.test", starttls=True, auth_offered=True, max_message=100_000)
 HABITS = Habits(
-    TERMS, allow=[ip_network("127.0.0.0/8")], idle=30.0, data=20.0, verdict=90.0, max_header=2_000, spool=5_000
+    TERMS,
+    allow=[ip_network("127.0.0.0/8")],
+    idle=30.0,
+    handshake=10.0,
+    data=20.0,
+    min_rate=100.0,
+    verdict=90.0,
+    max_header=2_000,
+    spool=5_000,
 )
 ENVELOPE = b"MAIL FROM:<s@example.com>\r\nRCPT TO:<r@example.com>\r\nDATA\r\n"
 MESSAGE = ENVELOPE + b"Subject: one\r\n\r\nbody\r\n.\r\n"
@@ -55,7 +64,7 @@ class Taker:
 
     def submit(self, message: Submission, answer: Tell) -> "Taken":
         if self.breaks:
-            raise ZeroDivisionError("a defect with sender-secret-23 in it")
+            raise ZeroDivisionError("a defect with details in it")
         self.messages.append(message)
         if self.at_once is not None:
             answer(self.at_once)
@@ -94,10 +103,10 @@ class ListenerCase(TestCase):
         )
 
     def connect(self, address: str = "127.0.0.1") -> tuple[Sender, Line]:
-        sender = self.gate.buildProtocol(IPv4Address("TCP", address, 50_000))
         line = Line()
+        line.protocol = sender = self.gate.buildProtocol(IPv4Address("TCP", address, 50_000))
         sender.makeConnection(line)
-        return sender, line
+        return cast(Sender, sender), line
 
     def hello(self, address: str = "127.0.0.1") -> tuple[Sender, Line]:
         sender, line = self.connect(address)
@@ -187,8 +196,61 @@ class TimeoutTest(ListenerCase):
         sender, line = self.hello()
         sender.dataReceived(b"STARTTLS\r\n")
         self.assertEqual(line.tls, [SERVER_TLS])
-        self.wait(HABITS.idle + 2)
+        self.wait(HABITS.handshake - 1)
+        self.assertFalse(line.disconnected)
+        self.wait(3)
         self.assertTrue(line.disconnected)
+        self.assertEqual(self.gate.tally.limits, {Limit.HANDSHAKE_SECONDS: 1})
+
+    def test_an_octet_now_and_then_does_not_keep_a_session_alive(self) -> None:
+        sender, line = self.hello()
+        for _ in range(int(HABITS.idle) - 2):
+            self.clock.advance(1.0)
+            sender.dataReceived(b"x")
+        self.assertEqual(line.value(), b"")
+        for _ in range(4):
+            self.clock.advance(1.0)
+            sender.dataReceived(b"x")
+        self.assertTrue(line.value().startswith(b"421 4.4.2 "), line.value())
+        self.assertEqual(self.gate.tally.limits, {Limit.IDLE_SECONDS: 1})
+
+    def test_each_command_has_its_time_from_the_one_before(self) -> None:
+        sender, line = self.hello()
+        for _ in range(5):
+            self.wait(HABITS.idle - 2)
+            sender.dataReceived(b"NOOP\r\n")
+        self.assertEqual(self.codes(line), [250] * 5)
+
+    def test_data_that_trickle_are_cut_off_below_the_minimum_rate(self) -> None:
+        sender, line = self.hello()
+        sender.dataReceived(ENVELOPE)
+        line.take()
+        for _ in range(int(HABITS.data) + 2):
+            self.clock.advance(1.0)
+            sender.dataReceived(b"x")
+        self.assertTrue(line.value().startswith(b"421 4.4.2 "), line.value())
+        self.assertEqual(self.gate.tally.limits, {Limit.MIN_RATE_BYTES: 1})
+        self.assertEqual(self.taker.messages, [])
+
+    def test_data_at_the_minimum_rate_may_take_as_long_as_they_need(self) -> None:
+        sender, line = self.hello()
+        sender.dataReceived(ENVELOPE)
+        line.take()
+        for _ in range(10 * int(HABITS.data)):
+            self.clock.advance(1.0)
+            sender.dataReceived(b"x" * 98 + b"\r\n")
+        sender.dataReceived(b".\r\n")
+        self.assertEqual(line.value(), b"")
+        self.assertEqual(len(self.taker.messages), 1)
+
+    def test_the_time_of_the_data_begins_with_each_message(self) -> None:
+        sender, _line = self.hello()
+        for _ in range(3):
+            sender.dataReceived(ENVELOPE + b"Subject: x\r\n")
+            self.wait(HABITS.data - 2)
+            sender.dataReceived(b"\r\n.\r\n")
+            self.taker.tell.pop()(QUEUED)
+        self.assertEqual(len(self.taker.messages), 3)
 
     def test_a_sender_that_waits_for_its_verdict_is_left_alone(self) -> None:
         sender, line = self.hello()
@@ -241,7 +303,7 @@ class OrderTest(ListenerCase):
         self.assertEqual(line.producerState, "producing", "a peer that hangs up must be noticed")
         sender.dataReceived(b"NOOP\r\n")
         self.assertEqual(line.producerState, "producing", "and so must one that said something more")
-        sender.dataReceived(b"NOOP\r\n" * 1000)
+        sender.dataReceived((b"NOOP " + b"x" * 100 + b"\r\n") * 50)
         self.assertEqual(line.producerState, "paused")
         self.taker.tell[0](QUEUED)
         self.assertEqual(line.producerState, "producing")
@@ -379,10 +441,12 @@ class LogInTest(ListenerCase):
         (message,) = self.taker.messages
         self.assertEqual(message.subaccount, "42")
         self.assertEqual(message.trace.protocol, "ESMTPA")
-        self.assertEqual(len(self.logged("login accepted", "client=127.0.0.1", "user=smtp_injection")), 1)
+        self.assertEqual(len(self.logged("login accepted client=127.0.0.1 ", 'user="smtp_injection"')), 1)
 
     def test_a_refused_login_is_logged_without_the_secret(self) -> None:
         _, line = self.log_in("SMTP_Injection", "sender-secret-wrong")
+        self.assertEqual(self.codes(line), [])
+        self.wait(2)
         self.assertEqual(self.codes(line), [535])
         self.assertEqual(len(self.logged("login refused", "mechanism=PLAIN")), 1)
         self.log_in("SMTP_Injection", SECRET)
@@ -391,7 +455,7 @@ class LogInTest(ListenerCase):
     def test_a_strange_suffix_is_logged_and_does_no_harm(self) -> None:
         _, line = self.log_in("SMTP_Injection:region=eu", SECRET)
         self.assertEqual(self.codes(line), [235])
-        self.assertEqual(len(self.logged("unknown_suffix=region=eu")), 1)
+        self.assertEqual(len(self.logged('unknown_suffix="region=eu"')), 1)
 
     def test_who_is_outside_the_networks_may_not_relay_before_it_logs_in(self) -> None:
         sender, line = self.hello("192.0.2.1")

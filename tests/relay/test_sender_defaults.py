@@ -96,6 +96,7 @@ class SenderDefaultsTest(ListenerCase):
     def test_a_login_that_was_refused_changes_nothing(self) -> None:
         sender, line = self.hello()
         self.log_in(sender, "wrong-key", "SMTP_Injection:X-MSYS-SUBACCOUNT=12")
+        self.wait(2)
         self.assertEqual(self.codes(line), [535])
         self.assertEqual(self.sent(sender), (HERE, ""))
 

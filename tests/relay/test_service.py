@@ -4,6 +4,7 @@ import gc
 from typing import Any, cast
 
 from twisted.internet import reactor as _reactor
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import CannotListenError
@@ -37,8 +38,8 @@ class Surroundings:
         self.done.append("port")
         return self.port_closed
 
-    def getHost(self) -> str:
-        return "127.0.0.1:2525"
+    def getHost(self) -> IPv4Address:
+        return IPv4Address("TCP", "127.0.0.1", 2525)
 
     def stop(self) -> "Deferred[None]":
         self.done.append("gate")
@@ -122,7 +123,7 @@ class StartTest(ServiceCase):
         service = self.service(Binding(self.around), notes=("nothing is {verified}",))
         service.privilegedStartService()
         self.assertEqual(len(service.ports), 1)
-        self.assertEqual(len(self.logged("listening at tcp:0", "127.0.0.1:2525")), 1)
+        self.assertEqual(len(self.logged("listening at tcp:0", "host=127.0.0.1 port=2525")), 1)
         self.assertEqual(self.logged("nothing is"), [])
 
         service.startService()

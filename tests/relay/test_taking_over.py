@@ -237,7 +237,7 @@ class QueueTest(TakingOverCase):
         keeping = service._keeping
         assert keeping is not None
         await self.eventually(lambda: keeping.runner._stopping)
-        service._pools[0].close()  # as the service does when draining took too long
+        service.pools[0].close()  # as the service does when draining took too long
         await stopping
 
         self.assertEqual(1, len(self.stored()))
@@ -276,7 +276,7 @@ class SentAgainTest(TakingOverCase):
         """The provider has all of the message and says nothing; its sender hangs up."""
         await self.eventually(lambda: any(line.data is None and line.recipients for line in seen.connections))
         caller.transport.abortConnection()  # type: ignore[union-attr]
-        await self.eventually(lambda: not self.service._doors[0].gate.sessions)
+        await self.eventually(lambda: not self.service.doors[0].gate.sessions)
 
     async def taken_at_last(self, seen: Upstream) -> None:
         """The provider says yes to the message that it kept waiting."""
@@ -291,7 +291,7 @@ class SentAgainTest(TakingOverCase):
         await self.eventually(lambda: any(line.data is None and line.recipients for line in seen.connections))
         caller.transport.abortConnection()  # type: ignore[union-attr]
         await caller.until(lambda: caller.closed)
-        await self.eventually(lambda: not self.service._doors[0].gate.sessions)
+        await self.eventually(lambda: not self.service.doors[0].gate.sessions)
         await self.taken_at_last(seen)
 
         answer = await (await self.caller()).mail("a@rcpt.test")
@@ -332,9 +332,9 @@ class SentAgainTest(TakingOverCase):
         caller = await self.caller()
         await self.hang_up_behind_the_dot(caller, message())
         await self.eventually(lambda: any(line.data is None and line.recipients for line in seen.connections))
-        self.service._doors[0].gate.cut()
+        self.service.doors[0].gate.cut()
         self.assertEqual("421", (await caller.reply())[:3])
-        await self.eventually(lambda: not self.service._doors[0].gate.sessions)
+        await self.eventually(lambda: not self.service.doors[0].gate.sessions)
         await self.taken_at_last(seen)
 
         await (await self.caller()).mail("a@rcpt.test")
@@ -372,7 +372,7 @@ class SentAgainTest(TakingOverCase):
         await self.relay()
         await (await self.caller()).mail("a@rcpt.test", data=message({"tags": "no"}))
 
-        [session] = self.service._doors[0].gate.sessions
+        [session] = self.service.doors[0].gate.sessions
         self.assertIsNone(session._delivery)  # type: ignore[attr-defined]
 
     async def test_another_message_of_the_same_size_is_another_message(self) -> None:

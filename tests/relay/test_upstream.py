@@ -7,6 +7,7 @@ from twisted.trial.unittest import TestCase
 
 from smtpbridge.relay.deadlines import Deadlines
 from smtpbridge.relay.spool import CHUNK, Content
+from smtpbridge.relay.tally import Limit
 from smtpbridge.relay.upstream import Letter, Patience, UpstreamConnection
 from smtpbridge.smtp.client import ClientSession, Concluded, Phase, State
 from smtpbridge.smtp.data import stuff
@@ -31,7 +32,7 @@ class UpstreamCase(TestCase):
         self.connection = self.connect()
 
     def connect(self, username: str = "App", implicit_tls: bool = False) -> UpstreamConnection:
-        session = ClientSession("bridge.test", implicit_tls=implicit_tls, username=username, password="secret")
+        session = ClientSession("bridge.test", implicit_tls=implicit_tls, username=username, password="secret-35")
         connection = UpstreamConnection(session, CLIENT_TLS, PATIENCE, self.deadlines, self.owner, "mx:587")
         connection.makeConnection(self.line)
         return connection
@@ -91,6 +92,7 @@ class SettingUpTest(UpstreamCase):
     def test_the_greeting_has_its_deadline(self) -> None:
         self.given_up_after(PATIENCE.greeting)
         self.assertEqual(self.owner.told, ["gone"])
+        self.assertEqual(self.owner.limits, [Limit.DEADLINES])
         self.assertIn("greeting", self.owner.why)
 
     def test_each_command_on_the_way_has_a_deadline_of_its_own(self) -> None:
@@ -129,6 +131,18 @@ class SettingUpTest(UpstreamCase):
         assert self.owner.answer is not None
         self.assertEqual(self.owner.answer.code, 535)
         self.assertTrue(self.line.disconnected)
+
+    def test_a_greeting_without_end_is_cut_off_and_counted(self) -> None:
+        self.hear(b"220 " + b"x" * 5000)
+        self.assertEqual(self.owner.told, [])
+        self.hear(b"\r\n")
+        self.assertEqual(self.owner.told, ["gone"])
+        self.assertEqual(self.owner.limits, [Limit.MAX_REPLY_LINE_BYTES])
+
+    def test_a_reply_of_too_many_lines_is_cut_off_and_counted(self) -> None:
+        self.hear(b"220-hello\r\n" * 200)
+        self.assertEqual(self.owner.told, ["gone"])
+        self.assertEqual(self.owner.limits, [Limit.MAX_REPLY_LINES])
 
     def test_a_connection_lost_on_the_way_is_told_once(self) -> None:
         self.hear(b"220 hello\r\n")

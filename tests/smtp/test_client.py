@@ -121,7 +121,7 @@ def at_lone_dot() -> ClientSession:
 
 
 def at_login(mechanism: str) -> ClientSession:
-    session = secure("user", "a secret")
+    session = secure("user", "a secret 12")
     assert session.receive(b"250-mx\r\n250 AUTH " + mechanism.encode() + b"\r\n") == []
     return session
 
@@ -243,7 +243,7 @@ def test_no_word_is_sent_before_the_handshake_is_done() -> None:
 def test_plain_is_preferred_and_takes_one_line(offered: str) -> None:
     session = at_login(offered)
 
-    assert session.data_to_send() == b"AUTH PLAIN " + base64.b64encode(b"\0user\0a secret") + b"\r\n"
+    assert session.data_to_send() == b"AUTH PLAIN " + base64.b64encode(b"\0user\0a secret 12") + b"\r\n"
     (event,) = session.receive(b"235 2.7.0 ok\r\n")
     assert isinstance(event, Ready)
     assert session.state is State.READY
@@ -256,7 +256,7 @@ def test_login_answers_one_prompt_after_the_other() -> None:
     assert session.receive(b"334 VXNlcm5hbWU6\r\n") == []
     assert session.data_to_send() == base64.b64encode(b"user") + b"\r\n"
     assert session.receive(b"334 UGFzc3dvcmQ6\r\n") == []
-    assert session.data_to_send() == base64.b64encode(b"a secret") + b"\r\n"
+    assert session.data_to_send() == base64.b64encode(b"a secret 12") + b"\r\n"
     assert session.state is State.AUTH
     (event,) = session.receive(b"235 2.7.0 ok\r\n")
     assert isinstance(event, Ready)
