@@ -22,6 +22,8 @@ from smtpbridge import __version__
 from smtpbridge.cli import main
 from smtpbridge.commands.certificates import make_certificates
 from smtpbridge.settings.pem import pair_fault
+from tests.known_secrets import MADE
+from tests.overheard import EVERYTHING
 
 # A shell starts what runs in the background with SIGINT ignored, perhaps this test too, and a child inherits that.
 COMMAND = [
@@ -33,9 +35,20 @@ SECONDS = 60
 
 
 def done(folder: Path, *args: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
+    ended = subprocess.run(
         [*COMMAND, *args], env=surroundings(folder), capture_output=True, text=True, timeout=SECONDS, check=False
     )
+    overhear(ended.stdout + ended.stderr)
+    return ended
+
+
+def overhear(output: str) -> None:
+    """Keep what a command has said; in the lines that tell whoever started it how to log in, the secret is in place."""
+    for line in output.splitlines():
+        if "--auth-password" in line or line.startswith("Password"):
+            MADE.add(line.split()[-1].encode())
+        else:
+            EVERYTHING.said(line + "\n")
 
 
 def surroundings(folder: Path) -> dict[str, str]:
@@ -54,11 +67,13 @@ def running(folder: Path, *args: str) -> Iterator["tuple[subprocess.Popen[str], 
             lines = []
             for line in process.stdout:
                 lines.append(line.rstrip("\n"))
+                overhear(line)
                 if "Ctrl-C" in line:
                     break
             yield process, {line.split()[0]: line.split()[1] for line in lines if len(line.split()) > 1}, lines
         finally:
             process.kill()
+        overhear(process.stdout.read())
 
 
 def verified(authority: str) -> ssl.SSLContext:
@@ -133,6 +148,7 @@ def test_demo_takes_more_mail_until_a_signal_and_then_ends_its_daemon(tmp_path: 
 
         process.send_signal(signal.SIGTERM)
         rest = process.stdout.read()
+        overhear(rest)
 
         assert process.wait(SECONDS) == 0
     assert "The mail is kept in " in rest
@@ -170,6 +186,7 @@ def test_demo_says_what_the_daemon_said_when_it_does_not_start(tmp_path: Path) -
         check=False,
     )
 
+    overhear(result.stdout + result.stderr)
     assert result.returncode == 1
     assert "the sample did not come through" in result.stderr
     assert "this copy is broken" in result.stderr
@@ -200,13 +217,14 @@ def test_the_sandbox_uses_the_certificate_and_password_that_it_is_given(tmp_path
     files = {"authority": made.authority, "certificate": made.certificate, "key": made.key.reveal()}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-    pair = ["--certificate", str(tmp_path / "certificate"), "--key", str(tmp_path / "key")]
+    given = ["--certificate", str(tmp_path / "certificate"), "--key", str(tmp_path / "key")]
+    given += ["--user", "me", "--password", "secret-7"]
 
-    with running(tmp_path, "sandbox", "--port", "0", "--user", "me", "--password", "mine", *pair) as (_, said, _lines):
+    with running(tmp_path, "sandbox", "--port", "0", *given) as (_, said, _lines):
         host, port = said["STARTTLS"].split(":")
         with smtplib.SMTP(host, int(port)) as client:
             client.starttls(context=verified(str(tmp_path / "authority")))
-            code, _text = client.login("me", "mine")
+            code, _text = client.login("me", "secret-7")
 
     assert code == 235
     assert "Authority" not in said

@@ -23,6 +23,7 @@ from smtpbridge.store.database import DATABASE
 from smtpbridge.store.errors import NotKept
 from smtpbridge.store.sqlite import SqliteStore
 from smtpbridge.store.values import Attempt, Body, Filter, Kept, State
+from tests.overheard import EVERYTHING
 from tests.store.samples import opened, parcel
 
 BODY = b"Hello.\r\n..\r\n..hidden\r\n.. \r\n"
@@ -54,7 +55,9 @@ def call(folder: Path) -> Call:
     def called(command: str, *args: str | Path, typed: str | None = None, color: bool = False) -> Result:
         config = str(folder.parent / "smtpbridge.toml")
         line = ["queue", command, "--config", config, *map(str, args)]
-        return CliRunner().invoke(main, line, input=typed, color=color)
+        result = CliRunner().invoke(main, line, input=typed, color=color)
+        EVERYTHING.said(result.output)
+        return result
 
     return called
 
@@ -482,6 +485,7 @@ def test_what_the_command_changes_is_seen_by_a_process_that_has_the_store_open(
         [*line, str(folder.parent / "smtpbridge.toml")], capture_output=True, text=True, env=os.environ
     )
 
+    EVERYTHING.said(done.stdout + done.stderr)
     assert (done.returncode, done.stdout, done.stderr) == (0, "1 parcel held.\n", "")
     assert [kept.id for kept in store.list(Filter(state=State.HELD))] == [kept_id]
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from smtpbridge.cli import main
 from smtpbridge.commands.printing import harmless
 from smtpbridge.commands.translation import wire_lines
+from tests.overheard import EVERYTHING
 
 MESSAGE = (
     b"From: News <news@shop.example>\r\nTo: Ada <ada@rcpt.example>\r\nSubject: Hi\r\n"
@@ -22,7 +23,9 @@ NOT_JSON = b"From: a@shop.example\r\nTo: b@rcpt.example\r\nX-MSYS-API: {nonsense
 
 
 def called(*args: str, message: bytes = MESSAGE) -> Result:
-    return CliRunner().invoke(main, ["translate", *args], input=message)
+    result = CliRunner().invoke(main, ["translate", *args], input=message)
+    EVERYTHING.said(result.output)
+    return result
 
 
 def read(*args: str, message: bytes = MESSAGE) -> dict[str, Any]:
@@ -31,7 +34,7 @@ def read(*args: str, message: bytes = MESSAGE) -> dict[str, Any]:
 
 
 def config_at(folder: Path, *lines: str) -> str:
-    (folder / "password").write_text("secret")
+    (folder / "password").write_text("upstream-secret-34")
     (folder / "password").chmod(0o600)
     path = folder / "smtpbridge.toml"
     start = ['hostname = "bridge.example"', "[[listener]]", 'endpoint = "tcp:2525:interface=127.0.0.1"']

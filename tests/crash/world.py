@@ -37,6 +37,7 @@ from smtpbridge.store.values import Filter, Kept, State
 from tests.crash import daemon
 from tests.crash.sink import Arrival, Sink, running
 from tests.integration.rig import PATIENCE, Papers, eventually
+from tests.overheard import EVERYTHING
 
 # More than the lease of a parcel, less than anything else that is kept.
 _AHEAD_SECONDS = 200.0
@@ -206,6 +207,7 @@ class World:
     def start(self, death: daemon.Death | None = None) -> None:
         """Begin the next life; it may be over when this returns."""
         self._life += 1
+        EVERYTHING.begins(self.log)
         config = self._folder / f"life{self._life}.toml"
         config.write_text(
             _CONFIG.format(
@@ -370,6 +372,7 @@ def world(folder: Path, papers: Papers, mode: Mode) -> Iterator[World]:
             yield made
         finally:
             made.kill()
+            EVERYTHING.ends(made.log)
 
 
 def _context() -> ForkServerContext:
