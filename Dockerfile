@@ -4,15 +4,25 @@
 # Inside a container the listener has to be on 0.0.0.0 ("tcp:2525"), so its `allow` must name the senders' networks or
 # `auth` must be on: smtpbridge does not start as an open relay.
 
+# What it is made of stands in etc/requirements, each file with its hash (`make lock`): nothing else is installed, and
+# nothing that would have to be compiled, so no code of a package runs while the image is built. Name the base image by
+# its digest where a build has to be repeated to the octet.
+
 FROM python:3.12-slim AS build
 WORKDIR /src
+COPY etc/requirements etc/requirements
+# The extra [css] is among them because `on_inline_css = "map"` is the default and an image cannot be added to.
+RUN python -m venv /opt/smtpbridge \
+ && /opt/smtpbridge/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r etc/requirements/image.txt \
+ && python -m pip install --no-cache-dir --require-hashes --only-binary :all: -r etc/requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY smtpbridge smtpbridge
 COPY twisted twisted
-# The extra is there because `on_inline_css = "map"` is the default and an image cannot be added to.
-RUN python -m pip wheel --no-cache-dir --wheel-dir /wheels ".[css]" \
- && python -m venv /opt/smtpbridge \
- && /opt/smtpbridge/bin/pip install --no-cache-dir --no-index --find-links /wheels "smtpbridge[css]"
+# pip has no place in what runs.
+RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
+ && /opt/smtpbridge/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl \
+ && /opt/smtpbridge/bin/pip check \
+ && /opt/smtpbridge/bin/pip uninstall --yes pip
 # Twisted would write its plugin cache at the first start, and the user below may not.
 RUN rm -f /opt/smtpbridge/lib/python*/site-packages/twisted/plugins/dropin.cache \
  && /opt/smtpbridge/bin/python -c "from twisted.plugin import IPlugin, getPlugins; list(getPlugins(IPlugin))" \
