@@ -7,13 +7,21 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # What was installed, and when: a second call costs nothing until pyproject.toml changes.
 FOR_RUN := $(VENV)/run.stamp
 FOR_TEST := $(VENV)/test.stamp
+# What the image is made of and what builds the package, every file with its hash; and the tools for that, apart from the rest.
+IMAGE_LOCK := etc/requirements/image.txt
+BUILD_LOCK := etc/requirements/build.txt
+TOOLS := .cache/tools
+FOR_SUPPLY := $(TOOLS)/supply.stamp
+COMPILE = $(TOOLS)/bin/uv pip compile --quiet --no-config --universal --python-version 3.12 --generate-hashes \
+  --upgrade --custom-compile-command 'make lock'
+FOR_FUZZ := $(VENV)/fuzz.stamp
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types format bench clean
+.PHONY: help run test lint types format bench bench-parts fuzz lock pip-audit sbom clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-11s %s\n", $$1, $$2 }'
 
 run: $(FOR_RUN) ## start the bridge with a stand-in for Infobip, send one message through, stay up
 	@$(BIN)/smtpbridge demo
@@ -33,8 +41,48 @@ format: $(FOR_TEST) ## put the code into shape
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-bench: $(FOR_TEST) ## measure the parts; the whole: .venv/bin/python -m bench.queue_rate, and -m bench.queue_depth
+# The peers install themselves into .cache/bench; who cannot is left out by name.
+PEERS ?= direct,smtpbridge,aiosmtpd,haraka,postfix
+SCENARIOS ?= S1,S2,S3,S4,S5,S6,S7
+ROUNDS ?= 3
+SECONDS ?= 3
+bench: $(FOR_TEST) ## race the bridge against its peers into bench/RESULTS.md; of a queue: -m bench.queue_rate, -m bench.queue_depth
+	@tests/integration/setup-system
+	@$(BIN)/python -m bench.race --peers $(PEERS) --scenarios $(SCENARIOS) --rounds $(ROUNDS) --seconds $(SECONDS)
+
+bench-parts: $(FOR_TEST) ## measure the parts: readers, translation, ledger, store
 	@$(BIN)/python -m pytest bench --benchmark-only
+
+# One target, and for how long: make fuzz TARGET=server MINUTES=15
+MINUTES ?= 1
+TARGET ?=
+fuzz: $(FOR_FUZZ) ## look for inputs that break a promise; MINUTES=n for each target, TARGET=name for one
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(TARGET)
+
+# The environments in the lock are those of pyproject.toml, [tool.uv]: Linux, any machine.
+lock: $(FOR_SUPPLY) ## write anew what the image is made of, every file with its hash
+	@$(COMPILE) pyproject.toml --extra css --output-file $(IMAGE_LOCK)
+	@$(TOOLS)/bin/python -c 'import tomllib; \
+	  print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
+	  $(COMPILE) - --output-file $(BUILD_LOCK)
+
+pip-audit: $(FOR_SUPPLY) ## ask whether a hole is known in what the image is made of
+	@for lock in $(IMAGE_LOCK) $(BUILD_LOCK); do \
+	  $(TOOLS)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement $$lock || { \
+	    echo "pip-audit: $$lock is not cleared: a known hole is listed above, or the advisory service did not answer" >&2; \
+	    exit 1; }; \
+	done
+
+# The tool does not look for the version where hatchling does.
+sbom: $(FOR_SUPPLY) ## write the bill of materials of the image (CycloneDX) into dist/
+	@mkdir -p dist
+	@version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' smtpbridge/__init__.py) && \
+	  $(TOOLS)/bin/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible \
+	    --short-PURLs --output-file dist/sbom.json $(IMAGE_LOCK) && \
+	  $(TOOLS)/bin/python -c 'import json, sys; bill = json.load(open("dist/sbom.json")); \
+	    bill["metadata"]["component"]["version"] = sys.argv[1]; \
+	    json.dump(bill, open(f"dist/smtpbridge-{sys.argv[1]}.cdx.json", "w"), indent=2)' $$version && \
+	  rm dist/sbom.json && echo dist/smtpbridge-$$version.cdx.json
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks _trial_temp*
@@ -63,3 +111,16 @@ $(FOR_TEST): pyproject.toml | $(BIN)/python
 	@echo 'Installing smtpbridge and what its tests need ...'
 	@$(PIP) install --editable '.[dev]'
 	@touch $@ $(FOR_RUN)
+
+$(FOR_FUZZ): pyproject.toml | $(BIN)/python
+	@echo 'Installing smtpbridge and what looks for inputs ...'
+	@$(PIP) install --editable '.[fuzz]'
+	@touch $@ $(FOR_RUN)
+
+$(FOR_SUPPLY): | $(BIN)/python
+	@echo 'Installing what looks after the lock ...'
+	@rm -rf $(TOOLS) && mkdir -p .cache
+	@$(PYTHON) -m venv $(TOOLS) >/dev/null 2>&1 || { \
+	  rm -rf $(TOOLS); echo 'No virtual environment can be made; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	@$(TOOLS)/bin/python -m pip --quiet --disable-pip-version-check install 'uv>=0.9,<1' 'pip-audit>=2.9,<3' 'cyclonedx-bom>=7,<8'
+	@touch $@

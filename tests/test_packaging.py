@@ -6,6 +6,7 @@ asked in processes that have only an install of this test's own in their path:
 `python -S` leaves out what the running environment would add.
 """
 
+import ast
 import json
 import re
 import shutil
@@ -16,14 +17,28 @@ import tomllib
 import zipfile
 from email.parser import BytesHeaderParser
 from fnmatch import fnmatch
+from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import smtpbridge
 from smtpbridge.settings.upstream import password_credential
 
 ROOT = Path(__file__).resolve().parents[1]
+# What is needed to run, and no more.  A new one is a decision: code of others, in the process that holds the keys.
+NEEDS = (
+    "twisted", "pyopenssl", "service-identity", "treq", "publicsuffixlist", "click", "prometheus-client",
+    "cryptography", "idna", "zope-interface",
+)  # fmt: skip
+# What has no upper bound of ours, and whose release bounds it.
+BOUNDED_BY_OTHERS = {"cryptography": "pyopenssl"}
+# The targets of make that keep the locks.
+LOOK_AFTER = ("lock", "pip-audit", "sbom")
+IMAGE_LOCK, BUILD_LOCK = ROOT / "etc/requirements/image.txt", ROOT / "etc/requirements/build.txt"
 LIBRARIES = sysconfig.get_path("purelib")
 PLUGIN = "twisted/plugins/smtpbridge_plugin.py"
 
@@ -95,7 +110,7 @@ def test_the_wheel_tells_its_version_and_needs_only_what_runs(wheel: Path) -> No
 
     assert metadata["Version"] == smtpbridge.__version__
     assert metadata["Requires-Python"] == ">=3.11"
-    assert always == {"twisted", "pyopenssl", "service-identity", "treq", "publicsuffixlist", "click", "idna"}
+    assert always == set(NEEDS)
 
 
 def test_twistd_sees_the_plugin_of_an_installed_wheel(installed: Path, tmp_path: Path) -> None:
@@ -177,9 +192,10 @@ def test_systemd_finds_no_fault_in_the_service(tmp_path: Path) -> None:
     text = (ROOT / "etc/smtpbridge.service").read_text(encoding="utf-8")
     # The programs are where the unit's first lines put them; here only whether they are programs is asked.
     unit = tmp_path / "smtpbridge.service"
+    shutil.copy(ROOT / "etc/smtpbridge.socket", tmp_path)
     unit.write_text(re.sub(r"/opt/smtpbridge/bin/\w+", "/bin/true", text), encoding="utf-8")
 
-    done = run("systemd-analyze", "verify", "--man=no", unit, cwd=tmp_path)
+    done = run("systemd-analyze", "verify", "--man=no", unit, tmp_path / "smtpbridge.socket", cwd=tmp_path)
     ours = [line for line in done.stderr.splitlines() if "smtpbridge" in line]
 
     assert (done.returncode, ours) == (0, [])
@@ -190,8 +206,6 @@ def test_the_service_has_a_user_a_state_folder_and_a_restart() -> None:
 
     assert {"User=smtpbridge", "StateDirectory=smtpbridge", "Restart=on-failure", "NoNewPrivileges=yes"} <= lines
     assert {"ProtectSystem=strict", "CapabilityBoundingSet=", "PrivateDevices=yes"} <= lines
-    # pyOpenSSL cannot make a callback under it: the daemon would start, and every TLS connection would fail.
-    assert not any(line.startswith("MemoryDenyWriteExecute") for line in lines)
 
 
 def test_the_service_and_the_example_file_name_the_credential_that_the_daemon_looks_for() -> None:
@@ -201,16 +215,130 @@ def test_the_service_and_the_example_file_name_the_credential_that_the_daemon_lo
     assert credential in (ROOT / "etc/smtpbridge.toml").read_text(encoding="utf-8")
 
 
+# What others wrote
+
+
+def project() -> dict[str, Any]:
+    """Return pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def needed() -> list[Requirement]:
+    """Return what the image needs: to run, and for the extra that it has."""
+    table = project()["project"]
+    return [Requirement(line) for line in [*table["dependencies"], *table["optional-dependencies"]["css"]]]
+
+
+def locked(lock: Path) -> dict[str, tuple[Requirement, list[str]]]:
+    """Return the requirement and the hashes of each package in a lock file, by name."""
+    text = re.sub(r"(?m)^ *#.*\n", "", lock.read_text(encoding="utf-8")).replace("\\\n", " ")
+    found: dict[str, tuple[Requirement, list[str]]] = {}
+    for line in text.splitlines():
+        wanted, *hashes = re.split(r"\s+--hash=", line.strip())
+        found[str(canonicalize_name(Requirement(wanted).name))] = (Requirement(wanted), hashes)
+    return found
+
+
+@pytest.mark.parametrize("need", needed(), ids=lambda need: need.name)
+def test_a_dependency_is_bounded_on_both_sides(need: Requirement) -> None:
+    kinds = {bound.operator for bound in need.specifier}
+
+    assert kinds == ({">="} if need.name in BOUNDED_BY_OTHERS else {">=", "<"})
+    assert all(name in NEEDS for name in BOUNDED_BY_OTHERS.values())
+
+
+def test_every_package_that_is_imported_is_named_as_a_dependency() -> None:
+    named = {canonicalize_name(need.name) for need in needed()}
+    homes = {**packages_distributions(), "zope.interface": ["zope.interface"]}
+    found = set()
+    for path in [*(ROOT / "smtpbridge").rglob("*.py"), ROOT / PLUGIN]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Import(names=names):
+                    found |= {alias.name.partition(".")[0] for alias in names}
+                case ast.ImportFrom(module=str(module)):
+                    # "zope" is a roof over several packages.
+                    found.add("zope.interface" if module.startswith("zope.interface") else module.partition(".")[0])
+    strangers = found - sys.stdlib_module_names - {"smtpbridge"}
+
+    assert {"twisted", "OpenSSL"} <= strangers
+    assert {name for name in strangers if not {canonicalize_name(home) for home in homes[name]} & named} == set()
+
+
+@pytest.mark.parametrize("lock", [IMAGE_LOCK, BUILD_LOCK], ids=lambda lock: lock.stem)
+def test_every_package_in_a_lock_has_one_version_and_its_hashes(lock: Path) -> None:
+    packages = locked(lock)
+
+    assert len(packages) >= 5
+    for need, hashes in packages.values():
+        assert [bound.operator for bound in need.specifier] == ["=="], need
+        assert hashes, need
+        assert all(re.fullmatch("sha256:[0-9a-f]{64}", one) for one in hashes), need
+
+
+@pytest.mark.parametrize("lock", [IMAGE_LOCK, BUILD_LOCK], ids=lambda lock: lock.stem)
+def test_a_lock_names_no_place_to_fetch_from(lock: Path) -> None:
+    # Where packages come from is the business of whoever builds; the hashes say whether they are the right ones.
+    assert re.findall(r"(?m)://|@ |^ *-(?!-hash)", lock.read_text(encoding="utf-8")) == []
+
+
+def test_the_locks_satisfy_pyproject() -> None:
+    image, build = locked(IMAGE_LOCK), locked(BUILD_LOCK)
+    system = [Requirement(line) for line in project()["build-system"]["requires"]]
+
+    for needs, packages in ((needed(), image), (system, build)):
+        for need in needs:
+            (version,) = packages[canonicalize_name(need.name)][0].specifier
+            assert need.specifier.contains(version.version), f"{need}: run make lock"
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_the_image_lock_leaves_nothing_out_on_a_machine_that_the_image_is_for(machine: str) -> None:
+    version = re.findall(r"python:(\d+\.\d+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"))[0]
+    there = {
+        "sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": machine,
+        "implementation_name": "cpython", "platform_python_implementation": "CPython",
+        "python_version": version, "python_full_version": f"{version}.0",
+    }  # fmt: skip
+
+    for need, _ in locked(IMAGE_LOCK).values():
+        assert need.marker is None or need.marker.evaluate(there), need
+
+
+def test_the_image_installs_nothing_that_is_not_in_a_lock() -> None:
+    text = " ".join(" ".join(words) for words in dockerfile())
+    installs = re.findall(r"pip (?:install|wheel) [^&]*?(?= && |RUN |COPY |FROM |$)", text)
+
+    assert len(installs) == 4
+    for install in installs:
+        assert "--require-hashes --only-binary :all: -r etc/requirements/" in install or "--no-deps" in install
+        assert "--no-deps" not in install or "--no-index" in install or "--no-build-isolation" in install
+    assert "pip uninstall --yes pip" in text
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-def test_make_bench_runs_the_benchmarks_and_names_those_of_the_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("target", "does"),
+    [
+        ("lock", ["--generate-hashes", "etc/requirements/image.txt", "etc/requirements/build.txt"]),
+        ("pip-audit", ["pip-audit --strict --require-hashes", "did not answer", "exit 1"]),
+        ("sbom", ["cyclonedx_py requirements", "etc/requirements/image.txt", ".cdx.json"]),
+    ],
+)
+def test_make_looks_after_what_others_wrote(target: str, does: list[str]) -> None:
+    steps = run("make", "--dry-run", target, cwd=ROOT).stdout
+
+    assert [step for step in does if step not in steps] == []
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_bench_runs_the_race_and_make_bench_parts_the_benchmarks(tmp_path: Path) -> None:
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
 
-    assert "-m pytest bench --benchmark-only" in run("make", "--dry-run", "bench", cwd=tmp_path).stdout
-    (line,) = [line for line in run("make", cwd=ROOT).stdout.splitlines() if line.startswith("make bench ")]
-    modules = re.findall(r"-m bench\.(\w+)", line)
-    assert modules
-    assert all((ROOT / "bench" / f"{module}.py").is_file() for module in modules)
+    assert "-m bench.race " in run("make", "--dry-run", "bench", cwd=tmp_path).stdout
+    assert "-m pytest bench --benchmark-only" in run("make", "--dry-run", "bench-parts", cwd=tmp_path).stdout
+    assert (ROOT / "bench" / "race" / "__main__.py").is_file()
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
@@ -218,7 +346,19 @@ def test_make_names_its_targets_when_asked_for_none() -> None:
     done = run("make", cwd=ROOT)
     targets = [line.split()[1] for line in done.stdout.splitlines()]
 
-    assert targets == ["help", "run", "test", "lint", "types", "format", "bench", "clean"], done.stderr
+    assert targets == [
+        "help",
+        "run",
+        "test",
+        "lint",
+        "types",
+        "format",
+        "bench",
+        "bench-parts",
+        "fuzz",
+        *LOOK_AFTER,
+        "clean",
+    ], done.stderr
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

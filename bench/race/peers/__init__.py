@@ -1,0 +1,1 @@
+"""The contestants: one module each, with how it is installed, set and started."""
