@@ -1,5 +1,6 @@
 """The configuration: what is read, what is refused and in which words, and that etc/smtpbridge.toml tells the truth."""
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -94,7 +95,7 @@ def test_a_listener_and_an_upstream_are_a_complete_configuration_and_all_else_ha
     config = parse(LISTENER + UPSTREAM)
 
     endpoint = "tcp:2525:interface=127.0.0.1"
-    assert config.listeners == (Listener(endpoint, EndpointText("tcp", Reach.LOCAL)),)
+    assert config.listeners == (Listener(endpoint, EndpointText("tcp", Reach.LOCAL, takes_backlog=True)),)
     (main,) = config.upstreams
     assert (main.name, main.hosts) == ("main", (Host("smtp-api.infobip.com", 587),))
     assert (main.username, main.security, main.deadlines) == ("App", Security.STARTTLS, Deadlines())
@@ -160,11 +161,30 @@ def test_any_text_gives_a_configuration_error_and_nothing_else(text: str) -> Non
         loads(text, base=Path("/nowhere"), environ={})
 
 
-def test_a_key_whose_feature_comes_later_is_read_and_noted(tmp_path: Path) -> None:
+def test_the_store_and_the_workers_are_read(tmp_path: Path) -> None:
     config = parse(f'{LISTENER}{UPSTREAM}{BOUNCES}[store]\npath = "{tmp_path}"\n[process]\nworkers = 4\n')
 
     assert (config.store.path, config.process.workers) == (tmp_path, 4)
-    assert [note.split(":")[0] for note in config.notes] == ["[process] workers"]
+    assert config.notes == ()
+
+
+def test_auto_is_a_worker_for_each_processor() -> None:
+    config = parse(f'{LISTENER}{UPSTREAM}[process]\nworkers = "auto"\n')
+
+    assert config.process.workers == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("written", ["0", "-1", "257", '"many"', "true", "1.5"])
+def test_workers_are_a_number_or_auto(written: str) -> None:
+    [fault] = faults(f"{LISTENER}{UPSTREAM}[process]\nworkers = {written}\n")
+
+    assert fault == f'[process] workers: {written}: write a whole number from 1 to 256 or "auto"'
+
+
+def test_a_worker_is_not_called_stuck_before_a_few_signs_of_life_are_missing() -> None:
+    [fault] = faults(f"{LISTENER}{UPSTREAM}[process]\nstuck_seconds = 2\n")
+
+    assert fault == "[process] stuck_seconds: 2: write a number of seconds of at least 3"
 
 
 def test_what_would_promise_more_than_this_version_keeps_is_refused() -> None:
@@ -244,17 +264,23 @@ def test_a_machine_with_a_full_name_does_not_ask_the_resolver() -> None:
 @pytest.mark.parametrize(
     ("endpoint", "expected"),
     [
-        ("tcp:25:interface=127.0.0.1", EndpointText("tcp", Reach.LOCAL)),
-        ("tcp:25:127.9.9.9", EndpointText("tcp", Reach.LOCAL)),
-        ("tcp:0:interface=localhost", EndpointText("tcp", Reach.LOCAL, any_port=True)),
-        ("tcp:25", EndpointText("tcp", Reach.ANYBODY)),
-        ("tcp:25:interface=0.0.0.0", EndpointText("tcp", Reach.ANYBODY)),
+        ("tcp:25:interface=127.0.0.1", EndpointText("tcp", Reach.LOCAL, takes_backlog=True)),
+        ("tcp:25:127.9.9.9", EndpointText("tcp", Reach.LOCAL, takes_backlog=True)),
+        ("tcp:0:interface=localhost", EndpointText("tcp", Reach.LOCAL, any_port=True, takes_backlog=True)),
+        ("tcp:25", EndpointText("tcp", Reach.ANYBODY, takes_backlog=True)),
+        ("tcp:25:interface=0.0.0.0", EndpointText("tcp", Reach.ANYBODY, takes_backlog=True)),
         ("tcp:port=25:interface=192.0.2.1:backlog=100", EndpointText("tcp", Reach.ANYBODY)),
-        (r"tcp6:25:interface=\:\:1", EndpointText("tcp6", Reach.LOCAL)),
-        (r"tcp6:25:interface=\:\:", EndpointText("tcp6", Reach.ANYBODY)),
-        ("ssl:465:privateKey=k.pem:certKey=c.pem", EndpointText("ssl", Reach.ANYBODY, speaks_tls=True)),
-        ("tls:/etc/keys:465:interface=127.0.0.1", EndpointText("tls", Reach.LOCAL, speaks_tls=True)),
-        ("unix:/run/bridge", EndpointText("unix", Reach.LOCAL)),
+        (r"tcp6:25:interface=\:\:1", EndpointText("tcp6", Reach.LOCAL, takes_backlog=True)),
+        (r"tcp6:25:interface=\:\:", EndpointText("tcp6", Reach.ANYBODY, takes_backlog=True)),
+        (
+            "ssl:465:privateKey=k.pem:certKey=c.pem",
+            EndpointText("ssl", Reach.ANYBODY, speaks_tls=True, takes_backlog=True),
+        ),
+        (
+            "tls:/etc/keys:465:interface=127.0.0.1",
+            EndpointText("tls", Reach.LOCAL, speaks_tls=True, takes_backlog=True),
+        ),
+        ("unix:/run/bridge", EndpointText("unix", Reach.LOCAL, takes_backlog=True)),
         ("systemd:domain=INET:name=smtp", EndpointText("systemd", Reach.ANYBODY)),
         ("systemd:INET:0", EndpointText("systemd", Reach.ANYBODY)),
         ("onion:25", EndpointText("onion", Reach.ANYBODY)),
@@ -464,7 +490,7 @@ def test_every_limit_of_a_listener_is_read() -> None:
     config = parse(listener(f'{lines}\nauth = "off"\nline_endings = "reject"'))
 
     assert config.listeners[0] == replace(
-        Listener("tcp:2525:interface=127.0.0.1", EndpointText("tcp", Reach.LOCAL)),
+        Listener("tcp:2525:interface=127.0.0.1", EndpointText("tcp", Reach.LOCAL, takes_backlog=True)),
         auth=AuthMode.OFF,
         line_endings=LineEndings.REJECT,
         **numbers,  # type: ignore[arg-type]  # mypy does not know which fields the names are

@@ -59,13 +59,14 @@ class EndpointText:
     What the configuration must know of an endpoint.
 
     `speaks_tls` tells that TLS begins with the first octet, by the endpoint's own certificate; `any_port` that the
-    system chooses a free port.
+    system chooses a free port; `takes_backlog` that the length of its queue could be said and is not.
     """
 
     kind: str
     reach: Reach
     speaks_tls: bool = False
     any_port: bool = False
+    takes_backlog: bool = False
 
 
 def read_endpoint(text: str) -> EndpointText | str:
@@ -83,7 +84,8 @@ def read_endpoint(text: str) -> EndpointText | str:
     if wrong:
         return wrong
     any_port = "port" in arguments and int(arguments["port"]) == 0
-    return EndpointText(kind, _reach(kind, arguments), kind in _TLS_KINDS, any_port)
+    takes_backlog = "backlog" in _KINDS[kind][0] and "backlog" not in arguments
+    return EndpointText(kind, _reach(kind, arguments), kind in _TLS_KINDS, any_port, takes_backlog)
 
 
 def _split(text: str) -> list[str] | None:
