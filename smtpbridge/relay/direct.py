@@ -44,6 +44,8 @@ _RECORD_GROWTH = 256 + _RECORD_HEADER
 _BLOCK = 32_768
 # As many records as there may be.
 _ANY = 1 << 30
+# So many records in a row that begin where one should are no accident, whatever the octets in front of them were.
+_PROOF = 4
 
 
 def send(tcp: TcpConnection, octets: bytes) -> None:
@@ -111,12 +113,16 @@ class SecureLine(Protocol):
         self._tcp = tcp
         self._tls = tls
         self._above = above
+        # Twisted's own layer; what it was called with at the end of the handshake it still hands on itself.
+        self._before = tcp.protocol
         self._reason: Failure | None = None
         # What is known of the record that is not whole yet: octets of its header, or how many of it are to come.  How
-        # the octets that came with the end of the handshake were divided is not known, only likely.
+        # the octets that came with the end of the handshake were divided is not known: until records have proven that
+        # we are in step, OpenSSL is asked.
         self._header = b""
         self._missing = 0
         self._in_step = True
+        self._unproven = _PROOF
         self._closing = self._aborted = self._ended = False
         self.pauseProducing = tcp.pauseProducing
         self.resumeProducing = tcp.resumeProducing
@@ -196,11 +202,22 @@ class SecureLine(Protocol):
             reason = Failure(ConnectionLost("the peer closed without ending TLS"))
         self._ended = True
         self.connected = 0
-        self._above.connectionLost(self._reason or reason)
-        del self._tls
+        above = self._above
+        self._let_go()
+        above.connectionLost(self._reason or reason)
+
+    def _let_go(self) -> None:
+        """Undo the circles, so that the memory of TLS returns at once and not when the garbage is collected."""
+        self._tls.set_app_data(None)
+        del self._tls, self._above, self.pauseProducing, self.resumeProducing
+        # Twisted has put these on the transport; they lead back to its layer.
+        for name in ("getHandle", "getPeerCertificate"):
+            self._tcp.__dict__.pop(name, None)
+        self._before.__dict__.clear()
+        del self._before
 
     def _count(self, data: bytes) -> int:
-        """Return how many records `data` complete."""
+        """Return how many records `data` complete, or any number while that is not sure."""
         at, count, size = self._missing, 0, len(data)
         if self._header:
             data, at, size = self._header + data, 0, size + len(self._header)
@@ -219,6 +236,9 @@ class SecureLine(Protocol):
             at += _RECORD_HEADER + length
             count += at <= size
         self._missing = max(0, at - size)
+        if self._unproven > 0:
+            self._unproven -= count
+            return _ANY
         return count
 
     def _flush(self) -> None:
@@ -236,7 +256,7 @@ class SecureLine(Protocol):
             both = False
         self._flush()
         if both:
-            FileDescriptor.loseConnection(self._tcp)
+            self._close_socket()
 
     def _end(self, reason: Failure | None) -> None:
         if self._ended:
@@ -245,6 +265,11 @@ class SecureLine(Protocol):
         if reason is not None:
             self._reason = Failure(ConnectionLost()) if reason.check(SysCallError) else reason
         self._flush()
+        self._close_socket()
+
+    def _close_socket(self) -> None:
+        """Close when all is written; a producer, which would be asked for more first, has nothing to add."""
+        FileDescriptor.unregisterProducer(self._tcp)
         FileDescriptor.loseConnection(self._tcp)
 
 

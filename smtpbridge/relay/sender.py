@@ -23,6 +23,7 @@ from typing import assert_never
 
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.tcp import Connection as TcpConnection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -36,7 +37,7 @@ from smtpbridge.relay.intake import sealed
 from smtpbridge.relay.logins import Accepted, Claim, Outcome, PutOff, Refused
 from smtpbridge.relay.pace import TOO_MANY_CONNECTIONS, TOO_MANY_MESSAGES, Pace
 from smtpbridge.relay.site import Site
-from smtpbridge.relay.spool import Spool
+from smtpbridge.relay.spool import CHUNK, Spool
 from smtpbridge.relay.submission import Submission
 from smtpbridge.relay.tally import Limit
 from smtpbridge.relay.wire import Wire, secured, wire_of
@@ -68,6 +69,8 @@ _LIMITS = {
 }
 # A peer that is to close its side takes no longer than this, in seconds.
 _SHORT = 60.0
+# How many octets of commands are read at a time: in a block of data are a thousand of them, and others wait meanwhile.
+_COMMANDS = 4096
 # How many octets are read while a message waits for its verdict.
 _READ_AHEAD = 4096
 
@@ -116,6 +119,9 @@ class Sender(Protocol):
     def connectionMade(self) -> None:
         """A peer has connected."""
         self._wire = wire_of(self.transport)
+        transport: object = self.transport
+        self._tcp = transport if isinstance(transport, TcpConnection) else None
+        self._read_at_most(_COMMANDS)
         self._begun = not ISSLTransport.providedBy(self.transport)
         self._session.secure = self._session.secure or not self._begun
         if self._begun:
@@ -224,6 +230,8 @@ class Sender(Protocol):
     def _note_refusal(self) -> None:
         """Log what a command was refused with; one line for a batch of commands."""
         refused, self._session.refused = self._session.refused, None
+        if refused is texts.TOO_BIG:
+            self._read_at_most(_COMMANDS)
         if refused in _LIMITS:
             self._gate.tally.reached(_LIMITS[refused])
         self._gate.log.info(
@@ -239,12 +247,14 @@ class Sender(Protocol):
                 if self._spool is not None:
                     self._spool.write(event.octets)
             case MessageBegins():
+                self._read_at_most(CHUNK)
                 self.deadline = self._gate.deadlines.now() + self._gate.habits.data
                 self._seen = 0
                 self._spool = Spool(self._gate.habits.spool, self._gate.budget, self._room)
                 self._envelope = Envelope(event.sender, event.recipients)
                 self._eight_bit = event.eight_bit
             case MessageEnds():
+                self._read_at_most(_COMMANDS)
                 self._submit(event.defects)
             case MessageDropped():
                 self._drop_spool()
@@ -263,6 +273,11 @@ class Sender(Protocol):
                 self._close()
             case _:
                 assert_never(event)
+
+    def _read_at_most(self, octets: int) -> None:
+        """Say how much is read at a time, and how much may wait to be written before the sender is not read."""
+        if self._tcp is not None:
+            self._tcp.bufferSize = octets
 
     def _flush(self) -> None:
         if out := self._session.data_to_send():

@@ -68,7 +68,7 @@ class ClientSession:
         self._implicit_tls = implicit_tls
         self._credentials = (username, password)
         self._responses: tuple[bytes, ...] = ()
-        self._replies = replies or ReplyReader()
+        self._replies = replies if replies is not None else ReplyReader()
         self._out: list[bytes] = []
         self._events: list[Event] = []
         self._fresh = True

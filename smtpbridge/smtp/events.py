@@ -71,7 +71,7 @@ class MessageEnds:
 
 @dataclass(frozen=True, slots=True)
 class MessageDropped:
-    """The data went over the limit and are refused already; forget what came of them."""
+    """The data went over the limit and will be refused at their end; forget what came of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,8 @@ class State(Enum):
 
 # Commands that a peer could repeat for ever; each is right by itself.
 _IDLE = frozenset({Verb.EHLO, Verb.HELO, Verb.RSET, Verb.NOOP, Verb.VRFY, Verb.HELP})
+# Recipients over the limit, until a message is whole, that are no error.
+_OVERSHOOT = 1000
 # Data over the limit are read to their end, so that the sender hears why; data of so many times the limit have none.
 _FAR_TOO_BIG = 10
 _WAITING = frozenset({State.VERDICT, State.LOGIN, State.HANDSHAKE, State.CLOSED})
@@ -81,7 +83,7 @@ class ServerSession:
         self.refused: Reply | None = None
         # How many lines were read; the skin's deadline starts anew with each, and not with each octet.
         self.heard = 0
-        self._bad = self._idle = 0
+        self._bad = self._idle = self._overshot = 0
         self._mail = Mail("")
         self._recipients: list[str] = []
         self._finder = EndFinder()
@@ -121,9 +123,8 @@ class ServerSession:
                 self.user = self._claimed
                 self._say(texts.LOGGED_IN)
             elif accepted is None:
-                # No fault of the peer's, so it is not held against it.
-                self.refused = texts.LOGIN_BUSY
-                self._say(texts.LOGIN_BUSY)
+                # No fault of the peer's, so it is not held against it as one.
+                self._put_off(texts.LOGIN_BUSY)
             else:
                 self._refuse(texts.LOGIN_REFUSED)
         return self._run()
@@ -229,10 +230,14 @@ class ServerSession:
         for found in self._finder.feed(octets):
             match found:
                 case Block():
+                    within = self._size <= self.terms.max_message
                     self._size += len(found.octets)
                     if self._size <= self.terms.max_message:
                         self._events.append(found)
-                    elif self._size > _FAR_TOO_BIG * self.terms.max_message:
+                        continue
+                    if within:
+                        self._events.append(MessageDropped())
+                    if self._size > _FAR_TOO_BIG * self.terms.max_message:
                         self._events += self._give_up(texts.ENDLESS, "data without end")
                         return
                 case End():
@@ -240,10 +245,9 @@ class ServerSession:
                     self._end_data(found.defects)
 
     def _end_data(self, defects: Defects) -> None:
-        self._idle = 0
+        self._idle = self._overshot = 0
         if self._size > self.terms.max_message:
             self._forget_transaction()
-            self._events.append(MessageDropped())
             self.refused = texts.TOO_BIG
             self._say(texts.TOO_BIG)
             return
@@ -260,6 +264,14 @@ class ServerSession:
         self._bad += 1
         if self._bad > self.terms.max_bad_commands:
             self._events += self._give_up(texts.PATIENCE, "too many errors")
+        else:
+            self._say(answer)
+
+    def _put_off(self, answer: Reply) -> None:
+        """Say no to what is no error; it brings no message nearer, and can be repeated for ever like other such."""
+        self.refused = answer
+        if self._too_idle():
+            self._events += self._give_up(texts.IDLENESS, "too many commands without a message")
         else:
             self._say(answer)
 
@@ -341,12 +353,18 @@ class ServerSession:
         assert isinstance(command, Mail)
         if not self.may_relay:
             self._refuse(self._who_are_you())
-        elif command.size is not None and command.size > self.terms.max_message:
-            self.refused = texts.TOO_BIG
-            self._say(texts.TOO_BIG)
-        elif self._judged(self.terms.judge.sender(command) if self.terms.judge else None, texts.SENDER_OK):
+            return
+        opinion = self._opinion_of(command)
+        if opinion is not None and not opinion.is_positive:
+            self._put_off(opinion)
+        elif self._judged(opinion, texts.SENDER_OK):
             self._mail = command
             self.state = State.MAIL
+
+    def _opinion_of(self, command: Mail) -> Reply | None:
+        if command.size is not None and command.size > self.terms.max_message:
+            return texts.TOO_BIG
+        return self.terms.judge.sender(command) if self.terms.judge else None
 
     def _judged(self, opinion: Reply | None, otherwise: bytes) -> bool:
         """Say what the judge thinks, or `otherwise` without one; tell whether that lets the address in."""
@@ -368,14 +386,22 @@ class ServerSession:
     def _rcpt_to(self, command: Command) -> None:
         assert isinstance(command, Recipient)
         if len(self._recipients) >= self.terms.max_recipients:
-            self.refused = texts.TOO_MANY
-            self._say(texts.TOO_MANY)
+            self._refuse_recipient()
             return
         judge = self.terms.judge
         opinion = judge.recipient(command.address, len(self._recipients)) if judge else None
         if self._judged(opinion, texts.RECIPIENT_OK):
             self._recipients.append(command.address)
             self.state = State.RCPT
+
+    def _refuse_recipient(self) -> None:
+        """Refuse one too many; who overshoots by far does not listen, and each is an error then (as with Postfix)."""
+        self._overshot += 1
+        if self._overshot > _OVERSHOOT:
+            self._refuse(texts.TOO_MANY)
+        else:
+            self.refused = texts.TOO_MANY
+            self._say(texts.TOO_MANY)
 
     def _data(self, _: Command) -> None:
         self.state = State.DATA

@@ -1,8 +1,10 @@
 """STARTTLS through the whole relay, with real TLS; and what an operator writes about TLS towards upstreams."""
 
 import base64
+import gc
 import json
 import os
+import weakref
 
 import trustme
 from cryptography import x509
@@ -85,6 +87,38 @@ class ListenerTest(TlsCase):
         self.assertRegex(await caller.mail("a@rcpt.test"), "^250 ")
 
         self.assertIn(b"with ESMTPSA id", upstream.taken[0].data)
+
+    async def test_a_session_under_tls_leaves_nothing_to_the_garbage_collector(self) -> None:
+        await self.upstream()
+        await self.relay(listener=self.lines())
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        caller = await self.asked()
+        await self.secure(caller)
+        await caller.say("EHLO client.test")
+        seen = [weakref.ref(one) for one in self.service.doors[0].gate.sessions]
+        lines = [weakref.ref(one._wire) for one in self.service.doors[0].gate.sessions]  # type: ignore[attr-defined]
+
+        await caller.say("QUIT")
+        await self.gone(caller)
+        await self.eventually(lambda: not self.service.doors[0].gate.sessions)
+
+        self.assertEqual([one() for one in (*seen, *lines)], [None, None])
+
+    async def test_commands_are_read_in_small_pieces_and_data_in_large_ones(self) -> None:
+        await self.upstream()
+        await self.relay()
+        caller = await self.caller()
+        (sender,) = self.service.doors[0].gate.sessions
+        sizes = [sender._tcp.bufferSize]  # type: ignore[attr-defined]
+        for line in ("MAIL FROM:<s@sender.test>", "RCPT TO:<a@rcpt.test>", "DATA"):
+            await caller.say(line)
+        sizes.append(sender._tcp.bufferSize)  # type: ignore[attr-defined]
+        self.assertRegex(await caller.say("Subject: x\r\n\r\nbody\r\n."), "^250 ")
+        sizes.append(sender._tcp.bufferSize)  # type: ignore[attr-defined]
+
+        self.assertEqual(sizes, [4096, 65_536, 4096])
 
     async def test_octets_in_one_piece_with_starttls_end_the_session_and_are_not_obeyed(self) -> None:
         upstream = await self.upstream()

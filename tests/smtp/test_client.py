@@ -25,7 +25,7 @@ from smtpbridge.smtp.client import (
     UpgradeTls,
 )
 from smtpbridge.smtp.commands import Mail, UnsafeCommand
-from smtpbridge.smtp.replies import Reply, reply
+from smtpbridge.smtp.replies import Excess, Reply, ReplyReader, reply
 
 CLEAR = b"250-mx\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n"
 FULL = b"250-mx\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE 100\r\n250 AUTH LOGIN PLAIN\r\n"
@@ -221,6 +221,22 @@ def test_a_refusal_on_the_way_makes_the_connection_unusable_and_says_where(state
     end = the_end(hear(session, said))
     assert (end.stage, end.answer) == (state, said)
     assert (session.state, session.data_to_send(), session.lost()) == (State.CLOSED, b"", None)
+
+
+@pytest.mark.parametrize(
+    ("greeting", "excess"),
+    [
+        (b"220-x\r\n" * 2 + b"220 " + b"x" * 34 + b"\r\n", None),
+        (b"220-x\r\n" * 3 + b"220 x\r\n", Excess.LINES),
+        (b"220 " + b"x" * 35 + b"\r\n", Excess.LINE),
+    ],
+)
+def test_replies_are_bounded_as_the_session_was_told(greeting: bytes, excess: Excess | None) -> None:
+    session = ClientSession("bridge.example.com", replies=ReplyReader(max_line=40, max_lines=3))
+
+    found = [event.excess for event in session.receive(greeting) if isinstance(event, Unusable)]
+
+    assert found == ([] if excess is None else [excess])
 
 
 @pytest.mark.parametrize("behind", [b"250 AUTH PLAIN\r\n", b"2", b"\r\n", b"x" * 9000])

@@ -56,7 +56,11 @@ def content_of(data: bytes) -> list[bytes]:
 
 
 def content_meant(data: bytes) -> list[bytes]:
-    """Read a sender's data: dots off where its CRLF lines begin, then any LF is a line end, with or without CR; a stray CR is a blank."""
+    """
+    Read a sender's data.
+
+    Dots are off where its CRLF lines begin; then any LF is a line end, with or without CR; a stray CR is a blank.
+    """
     text = b"\r\n".join(line.removeprefix(b".") for line in data.split(b"\r\n"))
     lines = [line.replace(b"\r", b" ") for line in re.split(rb"\r?\r\n|\n", text)]
     return lines[:-1] if lines[-1] == b"" else lines

@@ -587,13 +587,16 @@ def test_a_declared_size_over_the_limit_is_refused_at_once() -> None:
 
 def test_a_message_that_turns_out_too_big_is_read_to_its_end_and_refused_there() -> None:
     session = in_data(Terms("mx.example.com", trusted=True, max_message=100))
-    kept = 0
+    events: list[Event] = []
     for _ in range(30):
-        kept += sum(len(event.octets) for event in session.receive(b"NOOP\r\n" * 5) if isinstance(event, Block))
+        events += session.receive(b"NOOP\r\n" * 5)
         assert session.data_to_send() == b""
 
-    assert session.receive(b".\r\nNOOP\r\n") == [MessageDropped()]
-    assert kept <= 100
+    # What is doomed takes no more room, though it is read on.
+    *kept, last = events
+    assert last == MessageDropped()
+    assert 0 < sum(len(event.octets) for event in kept if isinstance(event, Block)) <= 100
+    assert session.receive(b".\r\nNOOP\r\n") == []
     assert [(answer.code, answer.enhanced) for answer in replies(session)] == [(552, "5.3.4"), (250, "2.0.0")]
     assert (session.state, session.in_transaction) == (State.READY, False)
     assert codes(session, "MAIL FROM:<a@example.com>", "RCPT TO:<b@example.com>", "DATA") == [250, 250, 354]
@@ -776,6 +779,27 @@ def test_commands_that_bring_no_message_nearer_end_a_session_when_they_do_not_st
     assert [(answer.code, answer.enhanced) for answer in replies(session)] == [(421, "4.7.0")]
 
 
+def test_a_login_that_is_put_off_again_and_again_ends_the_session() -> None:
+    session = ready(Terms("mx.example.com", auth_offered=True, max_idle_commands=3), secure=True)
+
+    answers = []
+    for _ in range(3):
+        say(session, "AUTH PLAIN AGEAYg==")
+        events = session.login(None)
+        answers += replies(session)
+
+    # EHLO was the first of the three.
+    assert [answer.code for answer in answers] == [454, 454, 421]
+    assert events == [Close("too many commands without a message")]
+
+
+def test_a_sender_that_is_refused_again_and_again_ends_the_session() -> None:
+    session = ready(Terms("mx.example.com", trusted=True, max_message=1000, max_idle_commands=3))
+
+    assert codes(session, *["MAIL FROM:<a@example.com> SIZE=1001"] * 3) == [552, 552, 421]
+    assert session.state is State.CLOSED
+
+
 def test_a_message_gives_a_session_its_patience_back() -> None:
     session = ready(Terms("mx.example.com", trusted=True, max_idle_commands=4))
 
@@ -791,11 +815,20 @@ def test_data_without_end_are_cut_off_after_many_times_the_limit() -> None:
     kept: list[Event] = []
     for _ in range(10):
         kept += session.receive(b"x" * 1000)
-    assert kept == [Block(b"x" * 1000)], "what is over the limit is read, and not kept"
+    assert kept == [Block(b"x" * 1000), MessageDropped()], "what is over the limit is read, and not kept"
 
     assert session.receive(b"x") == [Close("data without end")]
     assert [answer.code for answer in replies(session)] == [552]
     assert session.state is State.CLOSED
+
+
+def test_recipients_without_end_are_errors_in_the_end() -> None:
+    session = ready(Terms("mx.example.com", trusted=True, max_recipients=2, max_bad_commands=3))
+    assert codes(session, "MAIL FROM:<a@example.com>", *["RCPT TO:<b@example.com>"] * 2) == [250] * 3
+
+    assert codes(session, *["RCPT TO:<b@example.com>"] * 1000) == [452] * 1000
+    assert codes(session, *["RCPT TO:<b@example.com>"] * 3) == [452] * 3
+    assert codes(session, "RCPT TO:<b@example.com>") == [421]
 
 
 def test_lines_are_counted_and_octets_of_a_line_are_not() -> None:

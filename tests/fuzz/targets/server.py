@@ -31,6 +31,7 @@ class _Story:
     said: list[bytes] = field(default_factory=list)
     done: list[Event] = field(default_factory=list)
     body: int = -1
+    dropped: bool = False
     claimed: str | None = None
 
 
@@ -99,6 +100,7 @@ def _look(story: _Story, event: Event) -> None:
     match event:
         case MessageBegins():
             assert story.body < 0, "a message within a message"
+            story.dropped = False
             assert story.session.may_relay
             assert 1 <= len(event.recipients) <= terms.max_recipients
             for address in (event.sender, *event.recipients):
@@ -107,9 +109,12 @@ def _look(story: _Story, event: Event) -> None:
         case Block():
             story.body += len(event.octets)
             assert 0 < story.body <= terms.max_message
-        case MessageEnds() | MessageDropped():
+        case MessageEnds():
             assert story.body >= 0, "the end of no message"
             story.body = -1
+        case MessageDropped():
+            assert story.body >= 0, "the end of no message"
+            story.body, story.dropped = -1, True
         case LoginAttempt():
             assert terms.auth_offered
             assert story.session.secure or terms.trusted
@@ -125,7 +130,8 @@ def _look(story: _Story, event: Event) -> None:
 def _check(story: _Story) -> None:
     session = story.session
     assert session.waiting == (session.state in _WAITING)
-    assert (session.state is State.DATA) == (story.body >= 0) or session.state is State.CLOSED
+    under_way = story.body >= 0 or (story.dropped and session.state is State.DATA)
+    assert (session.state is State.DATA) == under_way or session.state is State.CLOSED
     if session.state is State.CLOSED or not session.waiting:
         assert session.buffered < max(session.terms.max_line, MAX_RESPONSE), "it keeps more than a line"
     assert session.user is None or session.user == story.claimed

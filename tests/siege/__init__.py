@@ -1,0 +1,1 @@
+"""Many hostile peers at once, and an ordinary sender among them."""
