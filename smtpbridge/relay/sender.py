@@ -21,6 +21,7 @@ from dataclasses import replace
 from functools import partial
 from typing import assert_never
 
+from OpenSSL import SSL
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Connection as TcpConnection
@@ -40,6 +41,7 @@ from smtpbridge.relay.site import Site
 from smtpbridge.relay.spool import CHUNK, Spool
 from smtpbridge.relay.submission import Submission
 from smtpbridge.relay.tally import Limit
+from smtpbridge.relay.tls_words import reasons
 from smtpbridge.relay.wire import Wire, secured, wire_of
 from smtpbridge.smtp import texts
 from smtpbridge.smtp.data import Block, Defects
@@ -162,6 +164,10 @@ class Sender(Protocol):
         self._gate.deadlines.forget(self)
         self._gate.leave(self, self._counted_as)
         self._drop_spool()
+        if isinstance(reason.value, SSL.Error) and (self._session.state is State.HANDSHAKE or not self._begun):
+            self._gate.log.info(
+                "TLS handshake failed client={client}: {why}", client=self.address or "local", why=reasons(reason.value)
+            )
         if self._session.state is State.DATA:
             self._gate.log.info(
                 "connection lost within a message client={client} from=<{sender}>: nothing was kept",

@@ -13,6 +13,7 @@ from OpenSSL.crypto import X509
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from twisted.internet.interfaces import IHandshakeListener
+from twisted.logger import capturedLogs, formatEvent
 from zope.interface import implementer
 
 from smtpbridge.relay.tls import client_options
@@ -119,6 +120,18 @@ class ListenerTest(TlsCase):
         sizes.append(sender._tcp.bufferSize)  # type: ignore[attr-defined]
 
         self.assertEqual(sizes, [4096, 65_536, 4096])
+
+    async def test_a_handshake_that_fails_is_one_line_of_the_log_that_says_why(self) -> None:
+        await self.upstream()
+        await self.relay(listener=self.lines())
+        caller = await self.asked()
+        with capturedLogs() as events:
+            caller.send(b"\x80\x2e\x01\x03\x01" + b"\0" * 64)
+            await self.gone(caller)
+            await self.eventually(lambda: not self.service.doors[0].gate.sessions)
+
+        (line,) = [formatEvent(event) for event in events if "handshake failed" in str(event.get("log_format"))]
+        self.assertRegex(line, "^TLS handshake failed client=127.0.0.1: [a-z ]+$")
 
     async def test_octets_in_one_piece_with_starttls_end_the_session_and_are_not_obeyed(self) -> None:
         upstream = await self.upstream()
