@@ -117,7 +117,8 @@ class Spool:
             return self._content(max_header)
         except OSError as error:
             self.discard()
-            raise NoSpace(f"the message could not be kept: {error}") from error
+            folder = self._budget.folder or "the system's temporary folder"
+            raise NoSpace(f"the message could not be kept in {folder} (temporary_folder): {error}") from error
         except BaseException:
             self.discard()
             raise

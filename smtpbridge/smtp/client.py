@@ -44,6 +44,7 @@ __all__ = ["ClientSession", "Concluded", "Event", "GoAhead", "Phase", "Ready", "
 _IN_TRANSACTION = {State.ENVELOPE: Phase.ENVELOPE, State.BODY: Phase.BODY, State.FINAL: Phase.FINAL}
 # Here not even the beginning of a reply may come: it would be taken for the answer to a later command.
 _SILENT = frozenset({State.HANDSHAKE, State.READY})
+_OPEN = frozenset(State) - {State.CLOSED}
 _RSET = Plain(Verb.RSET).encode()
 _DATA = Plain(Verb.DATA).encode()
 _END = b".\r\n"
@@ -82,6 +83,8 @@ class ClientSession:
 
     def data_to_send(self) -> bytes:
         """Return what is to be written now, and forget it."""
+        if not self._out:
+            return b""
         out = b"".join(self._out)
         self._out.clear()
         return out
@@ -93,12 +96,14 @@ class ClientSession:
         self._replies.feed(octets)
         asked = len(self._out)
         try:
-            while (answer := self._next()) is not None:
+            while self.state in _OPEN and (answer := self._replies.next()) is not None:
                 if len(self._out) > asked and answer.code != 421:
                     # It came before the command that it would answer was written: the two sides are not in step.
                     self._end("the server answered before it was asked", answer)
                 else:
-                    self._take(answer)
+                    self.heard += 1
+                    step = _STEPS.get(self.state, ClientSession._out_of_turn)
+                    step(self, answer)
             if self.state in _SILENT and len(self._replies):
                 self._end("the server spoke out of turn", None)
         except BadReply as error:
@@ -119,9 +124,10 @@ class ClientSession:
         """Start a transaction in state READY; `mail` is cut down to what the server offers."""
         assert self.state is State.READY, self.state
         offered = self.capabilities
-        size = mail.size if offered.size is not None else None
-        lines = [Mail(mail.sender, size, mail.eight_bit and offered.eight_bit).encode()]
-        lines += [Recipient(address).encode() for address in recipients]
+        if offered.size is None or (mail.eight_bit and not offered.eight_bit):
+            size = mail.size if offered.size is not None else None
+            mail = Mail(mail.sender, size, mail.eight_bit and offered.eight_bit)
+        lines = [mail.encode(), *[Recipient(address).encode() for address in recipients]]
         self._answers = []
         self._resets = 0 if self._fresh else 1
         self._wanted = len(lines) + 1
@@ -161,16 +167,8 @@ class ClientSession:
 
     # Reading
 
-    def _next(self) -> Reply | None:
-        return None if self.state is State.CLOSED else self._replies.next()
-
-    def _take(self, answer: Reply) -> None:
-        self.heard += 1
-        step = _STEPS.get(self.state)
-        if step is None:
-            self._end("the server spoke out of turn", answer)
-        else:
-            step(self, answer)
+    def _out_of_turn(self, answer: Reply) -> None:
+        self._end("the server spoke out of turn", answer)
 
     def _end(self, why: str, answer: Reply | None, excess: Excess | None = None) -> None:
         """Give the connection up, and the transaction with it."""

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from smtpbridge.smtp.capabilities import Capabilities
 from smtpbridge.smtp.replies import Excess, Reply
+from smtpbridge.values import value
 
 
 class State(Enum):
@@ -76,7 +77,7 @@ class GoAhead:
     """354: write the data, then what `end_data` returns."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Concluded:
     """
     The end of a transaction.
@@ -94,8 +95,10 @@ class Concluded:
     @property
     def hung_up(self) -> Reply | None:
         """The 421 that the server said before the final dot, if any: it speaks of the connection, not of the mail."""
-        early = (self.mail, *self.recipients, self.data, self.final if self.phase is Phase.BODY else None)
-        return next((answer for answer in early if answer is not None and answer.code == 421), None)
+        for answer in (self.mail, *self.recipients, self.data, self.final if self.phase is Phase.BODY else None):
+            if answer is not None and answer.code == 421:
+                return answer
+        return None
 
 
 Event: TypeAlias = UpgradeTls | Ready | Unusable | GoAhead | Concluded

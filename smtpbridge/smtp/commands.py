@@ -20,6 +20,7 @@ from typing import ClassVar, TypeAlias
 from smtpbridge.errors import SmtpbridgeError
 from smtpbridge.smtp.paths import BadParameter, BadPath, is_address, read_parameters, read_path
 from smtpbridge.smtp.replies import Reply, reply
+from smtpbridge.values import value
 
 
 class Verb(Enum):
@@ -63,7 +64,7 @@ class Hello:
         return _line(f"{'EHLO' if self.extended else 'HELO'} {self.name}")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Mail:
     """MAIL; `size` is the declared size in octets (RFC 1870), `eight_bit` stands for BODY=8BITMIME (RFC 6152)."""
 
@@ -78,7 +79,7 @@ class Mail:
         return _line(f"MAIL FROM:<{_checked(self.sender)}>{size}{' BODY=8BITMIME' if self.eight_bit else ''}")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Recipient:
     """RCPT."""
 
@@ -129,6 +130,8 @@ _RCPT_SYNTAX = reply(501, "5.5.2", "Syntax: RCPT TO:<address>")
 _BEYOND_ASCII = reply(553, "5.6.7", "The address is not ASCII, and SMTPUTF8 is not offered")
 # More digits are no size but an attempt to find out what breaks (RFC 1870, 4: up to twenty).
 _SIZE_DIGITS = 20
+_BODIES = ("7BIT", "8BITMIME")
+_KNOWN = ("SIZE", "BODY", "AUTH")
 
 
 def read_command(line: bytes) -> Command | Reply:
@@ -180,18 +183,17 @@ def _read_mail(rest: str) -> Command | Reply:
 def _with_parameters(sender: str, parameters: dict[str, str]) -> Command | Reply:
     size: int | None = None
     eight_bit = False
-    for name, value in parameters.items():
-        match name, value.upper():
-            case "SIZE", digits if digits.isascii() and digits.isdecimal() and len(digits) <= _SIZE_DIGITS:
-                size = int(digits)
-            case "BODY", "7BIT" | "8BITMIME" as body:
-                eight_bit = body == "8BITMIME"
-            case "AUTH", given if given:
-                pass  # RFC 4954, 5: to be accepted wherever AUTH is offered; nothing here goes by it
-            case "SIZE" | "BODY" | "AUTH", _:
-                return _SYNTAX
-            case _:
-                return reply(555, "5.5.4", f"Parameter {name} is not supported")
+    for name, given in parameters.items():
+        if name == "SIZE" and given.isascii() and given.isdecimal() and len(given) <= _SIZE_DIGITS:
+            size = int(given)
+        elif name == "BODY" and (body := given.upper()) in _BODIES:
+            eight_bit = body == "8BITMIME"
+        elif name == "AUTH" and given:
+            pass  # RFC 4954, 5: to be accepted wherever AUTH is offered; nothing here goes by it
+        elif name in _KNOWN:
+            return _SYNTAX
+        else:
+            return reply(555, "5.5.4", f"Parameter {name} is not supported")
     return Mail(sender, size, eight_bit)
 
 

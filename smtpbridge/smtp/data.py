@@ -29,6 +29,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from smtpbridge.values import value
+
 _END = b"\r\n.\r\n"
 # Longest first: what a block may end with that begins the closing octets.
 _STARTS_OF_END = tuple(_END[:length] for length in range(len(_END) - 1, 0, -1))
@@ -51,14 +53,14 @@ class Defects:
         return self.bare_line_ends or self.single_dots or self.nul
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Block:
     """Octets of the data in wire form: dots doubled, as they came."""
 
     octets: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class End:
     """The final dot has come.  `rest` is what the peer sent after it."""
 
@@ -82,18 +84,18 @@ class EndFinder:
     def feed(self, octets: bytes) -> list[Block | End]:
         """Return what `octets` complete; after `End` the finder is used up."""
         held = self._held + octets if self._held else octets
-        # The rarer thing is looked for first: without a dot behind a line end there is no end either.
-        dotted = b"\n." in held
-        at = held.find(_END) if dotted else -1
+        # The first dot that begins a line is nearly always the one that ends the data.
+        dot = held.find(b"\r\n.")
+        at = held.find(_END, dot) if dot >= 0 else -1
         if at >= 0:
-            blocks = self._blocks(held[: at + 2], dotted=True)
+            blocks = self._blocks(held[: at + 2], dotted=dot < at)
             return [*blocks, End(self._found(), held[at + 5 :])]
         if not held.endswith(_STARTS_OF_END):
             self._held = b""
-            return self._blocks(held, dotted=dotted)
+            return self._blocks(held, dotted=dot >= 0)
         cut = len(held) - next(len(start) for start in _STARTS_OF_END if held.endswith(start))
         self._held = held[cut:]
-        return self._blocks(held[:cut], dotted=dotted)
+        return self._blocks(held[:cut], dotted=dot >= 0)
 
     def _blocks(self, data: bytes, *, dotted: bool) -> list[Block | End]:
         if not data:

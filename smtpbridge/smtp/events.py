@@ -12,6 +12,7 @@ from smtpbridge.smtp.commands import Mail
 from smtpbridge.smtp.data import Block, Defects
 from smtpbridge.smtp.replies import Reply
 from smtpbridge.smtp.sasl import LoginAttempt
+from smtpbridge.values import value
 
 
 class Judge(Protocol):
@@ -53,7 +54,7 @@ class UpgradeTls:
     """Write what there is to send, start the handshake, call `secured`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MessageBegins:
     """The envelope is complete and the data follow as `Block` events."""
 
@@ -62,7 +63,7 @@ class MessageBegins:
     eight_bit: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MessageEnds:
     """The data are complete; answer with `conclude`."""
 

@@ -49,19 +49,22 @@ class LineReader:
 
     def next(self) -> bytes | Defect | None:
         """Return the next line or what is wrong with it; `None` when no line is complete."""
-        end = self._held.find(b"\n", self._at)
+        held, start = self._held, self._at
+        end = held.find(b"\n", start)
         if end < 0:
-            self._bound()
+            if len(held) - start >= self.limit:
+                self._drop()
             return None
-        start, self._at = self._at, end + 1
-        torn, self._torn = self._torn, not (self._held[end - 1] == 13 if end > start else self._dropped_cr)
+        self._at = end + 1
+        sound = held[end - 1] == 13 if end > start else self._dropped_cr
+        torn, self._torn = self._torn, not sound
         self._dropped_cr = False
         if self._overrun or end + 1 - start > self.limit:
             self._overrun = False
             return Defect.TOO_LONG
-        if torn or self._torn:
+        if torn or not sound:
             return Defect.BARE_LF
-        return self._held[start : end - 1]
+        return held[start : end - 1]
 
     def take_rest(self) -> bytes:
         """Return all octets that no line has used yet, and forget them."""
@@ -73,9 +76,8 @@ class LineReader:
         """Tell how many octets wait; what was dropped of an unfinished line counts as one."""
         return len(self._held) - self._at + self._overrun
 
-    def _bound(self) -> None:
+    def _drop(self) -> None:
         """Drop an unfinished line that is already too long; its LF will still be seen."""
-        if len(self._held) - self._at >= self.limit:
-            self._overrun = True
-            self._dropped_cr = self._held.endswith(b"\r")
-            self._held, self._at = b"", 0
+        self._overrun = True
+        self._dropped_cr = self._held.endswith(b"\r")
+        self._held, self._at = b"", 0

@@ -61,10 +61,10 @@ def read_path(text: str) -> tuple[str, str]:
     match = _BRACKETED.fullmatch(text) or _POSTMASTER.fullmatch(text) or _BARE.fullmatch(text)
     if match is None:
         raise BadPath("the address is malformed")
-    address = match[1] or ""
+    address, parameters = match.groups("")
     if len(address) > MAX_ADDRESS:
         raise BadPath("the address is too long")
-    return address, match[2] or ""
+    return address, parameters
 
 
 def read_parameters(text: str) -> dict[str, str]:
@@ -72,9 +72,10 @@ def read_parameters(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for part in text.split():
         match = _PARAMETER.fullmatch(part)
-        if match is None or match[1].upper() in found:
+        name = match[1].upper() if match is not None else ""
+        if match is None or name in found:
             raise BadParameter("a parameter is malformed or given twice")
-        found[match[1].upper()] = match[2] or ""
+        found[name] = match[2] or ""
     return found
 
 

@@ -17,12 +17,12 @@ that nobody knows which command an answer belongs to, so the connection is lost.
 """
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
 from smtpbridge.errors import SmtpbridgeError
 from smtpbridge.smtp.lines import Defect, LineReader
+from smtpbridge.values import value
 
 # RFC 5321, 4.5.3.1.5, less CRLF.
 MAX_LINE = 510
@@ -50,7 +50,7 @@ class BadReply(SmtpbridgeError):
         self.excess = excess
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reply:
     """A code, an enhanced code (empty: none) and the text's lines."""
 
@@ -94,7 +94,7 @@ class Reply:
 
     def __str__(self) -> str:
         """Say it in one line, as a log wants it."""
-        return printable(" ".join(part for part in (str(self.code), self.enhanced, self.text) if part))
+        return printable(" ".join([part for part in (str(self.code), self.enhanced, self.text) if part]))
 
 
 def reply(code: int, enhanced: str, text: str) -> Reply:
@@ -126,11 +126,10 @@ class ReplyReader:
     def next(self) -> Reply | None:
         """Return the next reply, `None` when none is complete; raise `BadReply`."""
         while (line := self._lines.next()) is not None:
-            if line is Defect.TOO_LONG:
-                raise BadReply(f"a reply line is over {self._lines.limit} octets", Excess.LINE)
             if isinstance(line, Defect):
-                raise BadReply("a reply line is not ended by CRLF")
-            if (found := self._take(line)) is not None:
+                raise self._unreadable(line)
+            found = None if self._part else _whole_reply(line)
+            if found is not None or (found := self._take(line)) is not None:
                 return found
         return None
 
@@ -138,9 +137,13 @@ class ReplyReader:
         """Tell how many octets wait that are no reply yet."""
         return len(self._lines) + len(self._part)
 
+    def _unreadable(self, defect: Defect) -> BadReply:
+        if defect is Defect.TOO_LONG:
+            return BadReply(f"a reply line is over {self._lines.limit} octets", Excess.LINE)
+        return BadReply("a reply line is not ended by CRLF")
+
     def _take(self, line: bytes) -> Reply | None:
-        if not self._part and (whole := _whole_reply(line)) is not None:
-            return whole
+        """Add a line to a reply of several; return it when that is its last one."""
         match = _LINE.fullmatch(line)
         if match is None:
             raise BadReply(f"not an SMTP reply: {printable(line.decode('latin-1'), 80)}")

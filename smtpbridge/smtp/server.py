@@ -64,6 +64,7 @@ _OVERSHOOT = 1000
 # Data over the limit are read to their end, so that the sender hears why; data of so many times the limit have none.
 _FAR_TOO_BIG = 10
 _WAITING = frozenset({State.VERDICT, State.LOGIN, State.HANDSHAKE, State.CLOSED})
+_READING = frozenset(State) - _WAITING - {State.DATA}
 
 
 class ServerSession:
@@ -93,7 +94,9 @@ class ServerSession:
 
     def data_to_send(self) -> bytes:
         """Return what is to be written now, and forget it."""
-        out = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        if not self._out:
+            return b""
+        out = b"".join(self._out)
         self._out.clear()
         return out
 
@@ -110,7 +113,7 @@ class ServerSession:
             self._read_data(octets)
         elif self.state is State.HANDSHAKE:
             # In the clear, but too late for `_starttls` to see: TLS octets do not come here before `secured`.
-            return self._leave(texts.LEFTOVER, "octets in the clear behind STARTTLS")
+            return self._give_up(texts.LEFTOVER, "octets in the clear behind STARTTLS")
         elif self.state is not State.CLOSED:
             self._lines.feed(octets)
         return self._run()
@@ -178,39 +181,35 @@ class ServerSession:
     # Reading
 
     def _run(self) -> list[Event]:
-        while self.state not in _WAITING and self.state is not State.DATA:
-            line = self._lines.next()
-            if line is None:
-                break
+        while self.state in _READING and (line := self._lines.next()) is not None:
             self.heard += 1
-            self._take(line)
+            if self._exchange is not None:
+                # A line that is no response ends the exchange too: else the next command would be taken for one.
+                self._answer_exchange(
+                    texts.RESPONSE_DEFECTS[line] if isinstance(line, Defect) else self._exchange.respond(line)
+                )
+            elif isinstance(line, Defect):
+                self._refuse(texts.LINE_DEFECTS[line])
+            else:
+                self._obey(line, read_command(line))
         events, self._events = self._events, []
         return events
 
-    def _take(self, line: bytes | Defect) -> None:
-        if self._exchange is not None:
-            # A line that is no response ends the exchange too: else the client's next command would be taken for one.
-            step = texts.RESPONSE_DEFECTS[line] if isinstance(line, Defect) else self._exchange.respond(line)
-            self._answer_exchange(step)
-        elif isinstance(line, Defect):
-            self._refuse(texts.LINE_DEFECTS[line])
-        else:
-            self._obey(line, read_command(line))
-
     def _obey(self, line: bytes, command: Command | Reply) -> None:
-        if not isinstance(command, Reply):
-            verb = command.verb
-            step = _STEPS.get((self.state, verb))
-            if step is None:
-                self._refuse(self._out_of_sequence(verb))
-            elif verb in _IDLE and self._too_idle():
-                self._events += self._give_up(texts.IDLENESS, "too many commands without a message")
+        if isinstance(command, Reply):
+            if command is UNKNOWN and line.upper().startswith(texts.HTTP):
+                self._events += self._give_up(texts.NO_HTTP, "the peer speaks HTTP")
             else:
-                step(self, command)
-        elif command is UNKNOWN and line.upper().startswith(texts.HTTP):
-            self._events += self._leave(texts.NO_HTTP, "the peer speaks HTTP")
+                self._refuse(command)
+            return
+        verb = command.verb
+        step = _STEPS.get((self.state, verb))
+        if step is None:
+            self._refuse(self._out_of_sequence(verb))
+        elif verb in _IDLE and self._too_idle():
+            self._events += self._give_up(texts.IDLENESS, "too many commands without a message")
         else:
-            self._refuse(command)
+            step(self, command)
 
     def _too_idle(self) -> bool:
         """Count a command that brings no message nearer."""
@@ -227,17 +226,18 @@ class ServerSession:
         return texts.SEQUENCE
 
     def _read_data(self, octets: bytes) -> None:
+        most = self.terms.max_message
         for found in self._finder.feed(octets):
             match found:
                 case Block():
-                    within = self._size <= self.terms.max_message
+                    within = self._size <= most
                     self._size += len(found.octets)
-                    if self._size <= self.terms.max_message:
+                    if self._size <= most:
                         self._events.append(found)
                         continue
                     if within:
                         self._events.append(MessageDropped())
-                    if self._size > _FAR_TOO_BIG * self.terms.max_message:
+                    if self._size > _FAR_TOO_BIG * most:
                         self._events += self._give_up(texts.ENDLESS, "data without end")
                         return
                 case End():
@@ -276,7 +276,7 @@ class ServerSession:
             self._say(answer)
 
     def _give_up(self, last_words: Reply, reason: str) -> list[Event]:
-        """Leave because the peer went beyond a limit."""
+        """Leave because of what the peer did: a limit that it went beyond, or what no sender does."""
         self.refused = last_words
         return self._leave(last_words, reason)
 
@@ -313,7 +313,7 @@ class ServerSession:
         if not self.terms.starttls or self.secure:
             self._refuse(texts.NO_STARTTLS)
         elif len(self._lines):
-            self._events += self._leave(texts.LEFTOVER, "commands behind STARTTLS")
+            self._events += self._give_up(texts.LEFTOVER, "commands behind STARTTLS")
         else:
             self.state = State.HANDSHAKE
             self._say(texts.READY_FOR_TLS)

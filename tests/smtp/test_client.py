@@ -232,7 +232,7 @@ def test_a_refusal_on_the_way_makes_the_connection_unusable_and_says_where(state
     ],
 )
 def test_replies_are_bounded_as_the_session_was_told(greeting: bytes, excess: Excess | None) -> None:
-    session = ClientSession("bridge.example.com", replies=ReplyReader(max_line=40, max_lines=3))
+    session = ClientSession("bridge.example.com", implicit_tls=False, replies=ReplyReader(max_line=40, max_lines=3))
 
     found = [event.excess for event in session.receive(greeting) if isinstance(event, Unusable)]
 

@@ -779,6 +779,15 @@ def test_commands_that_bring_no_message_nearer_end_a_session_when_they_do_not_st
     assert [(answer.code, answer.enhanced) for answer in replies(session)] == [(421, "4.7.0")]
 
 
+@pytest.mark.parametrize("said", [b"STARTTLS\r\nEHLO evil\r\n", b"GET / HTTP/1.1\r\n"])
+def test_whoever_is_cut_off_for_what_no_sender_does_is_named_in_the_log(said: bytes) -> None:
+    session = ready(FULL)
+
+    session.receive(said)
+
+    assert [session.refused] == replies(session)
+
+
 def test_a_login_that_is_put_off_again_and_again_ends_the_session() -> None:
     session = ready(Terms("mx.example.com", auth_offered=True, max_idle_commands=3), secure=True)
 
