@@ -71,6 +71,8 @@ _LIMITS = {
 }
 # A peer that is to close its side takes no longer than this, in seconds.
 _SHORT = 60.0
+# When the service stops nobody who just stays may keep it.
+_SHORTEST = 5.0
 # How many octets of commands are read at a time: in a block of data are a thousand of them, and others wait meanwhile.
 _COMMANDS = 4096
 # How many octets are read while a message waits for its verdict.
@@ -198,7 +200,9 @@ class Sender(Protocol):
 
     def stop(self) -> None:
         """The service stops: say so, unless a message is under way; it is asked again when that is over."""
-        if not self._session.in_transaction and self._session.state is not State.CLOSED:
+        if self._session.state is State.HANDSHAKE or not self._begun:
+            self._wire.abortConnection()  # there is nobody to say it to yet
+        elif not self._session.in_transaction and self._session.state is not State.CLOSED:
             self._act(self._session.leave(STOPPING, "shutting down"))
 
     def cut(self) -> None:
@@ -217,13 +221,14 @@ class Sender(Protocol):
 
     def _act(self, events: list[Event]) -> None:
         """Do what the session wants; what a decision made on the way brings about is done in the same loop."""
-        self._pending += events
+        pending = self._pending
+        pending += events
         if self._acting:
             return
         self._acting = True
         try:
-            while self._pending:
-                self._do(self._pending.popleft())
+            while pending:
+                self._do(pending.popleft())
         finally:
             self._acting = False
         self._flush()
@@ -296,18 +301,18 @@ class Sender(Protocol):
         A command has its time from the end of the one before it: an octet now and then does not move it.
         """
         session = self._session
-        match session.state:
-            case State.DATA:
-                self._wait_for_data()
-            case State.VERDICT:
-                self.deadline = NEVER  # the bridge keeps that one
-            case State.CLOSED:
-                return  # `_close` has set it, and a peer that goes on talking does not move it
-            case state if state is not self._stood or session.heard != self._heard:
-                handshake = state is State.HANDSHAKE or not self._begun
-                habits = self._gate.habits
-                self.deadline = self._gate.deadlines.now() + (habits.handshake if handshake else habits.idle)
-        self._stood, self._heard = session.state, session.heard
+        state = session.state
+        if state is State.DATA:
+            self._wait_for_data()
+        elif state is State.VERDICT:
+            self.deadline = NEVER  # the bridge keeps that one
+        elif state is State.CLOSED:
+            return  # `_close` has set it, and a peer that goes on talking does not move it
+        elif state is not self._stood or session.heard != self._heard:
+            handshake = state is State.HANDSHAKE or not self._begun
+            habits = self._gate.habits
+            self.deadline = self._gate.deadlines.now() + (habits.handshake if handshake else habits.idle)
+        self._stood, self._heard = state, session.heard
         self._read_or_not()
 
     def _wait_for_data(self) -> None:
@@ -344,11 +349,12 @@ class Sender(Protocol):
 
     def _read_or_not(self) -> None:
         """Leave in the kernel what comes behind a message that waits, and what a peer sends that does not read."""
-        if self._session.state is State.CLOSED or self._lost:
+        session, spool = self._session, self._spool
+        if session.state is State.CLOSED or self._lost:
             return
         # A little is read on all the same: a peer that said QUIT behind its dot and hung up must be noticed.
-        held_up = self._spool is not None and self._spool.held_up
-        pause = self._choked or held_up or (self._session.waiting and self._session.buffered > _READ_AHEAD)
+        held_up = spool is not None and spool.held_up
+        pause = self._choked or held_up or (session.waiting and session.buffered > _READ_AHEAD)
         if pause != self._paused:
             self._paused = pause
             (self._wire.pauseProducing if pause else self._wire.resumeProducing)()
@@ -356,7 +362,8 @@ class Sender(Protocol):
     def _close(self) -> None:
         """Close when all is written; the peer has a short while to close its side."""
         self._flush()
-        self.deadline = self._gate.deadlines.now() + min(self._gate.habits.idle, _SHORT)
+        patience = _SHORTEST if self._gate.stopping else _SHORT
+        self.deadline = self._gate.deadlines.now() + min(self._gate.habits.idle, patience)
         if self._paused and not self._lost:
             # TLS ends with octets of the peer: whoever does not read waits in vain.
             self._paused = False

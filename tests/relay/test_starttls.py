@@ -133,6 +133,22 @@ class ListenerTest(TlsCase):
         (line,) = [formatEvent(event) for event in events if "handshake failed" in str(event.get("log_format"))]
         self.assertRegex(line, "^TLS handshake failed client=127.0.0.1: [a-z ]+$")
 
+    async def test_a_sender_that_stalls_in_its_handshake_or_does_not_close_does_not_hold_up_the_end(self) -> None:
+        await self.upstream()
+        await self.relay(listener=self.lines())
+        stalled = await self.asked()
+        idle = await self.asked()
+        await self.secure(idle)
+        await idle.say("EHLO client.test")
+        idle.transport.pauseProducing()  # type: ignore[union-attr]
+
+        await self.service.stopService()
+
+        self.assertTrue(stalled.closed)
+
+    # Less than the drain may take.
+    test_a_sender_that_stalls_in_its_handshake_or_does_not_close_does_not_hold_up_the_end.timeout = 45  # type: ignore[attr-defined]
+
     async def test_octets_in_one_piece_with_starttls_end_the_session_and_are_not_obeyed(self) -> None:
         upstream = await self.upstream()
         await self.relay(listener=self.lines())
