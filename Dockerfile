@@ -39,4 +39,12 @@ VOLUME /var/lib/smtpbridge
 EXPOSE 2525
 # twistd ends its sessions on SIGTERM and then leaves.
 STOPSIGNAL SIGTERM
+# Whether the process answers, by /livez of [admin], if the configuration has one on a port; without it nothing is asked,
+# and the container counts as healthy while it runs. Not /readyz: an orchestrator replaces what is unhealthy, and a new
+# container does not mend a login that the provider refuses (docs/health.md).
+HEALTHCHECK --interval=30s --timeout=5s --start-period=15s --retries=3 CMD ["python", "-I", "-c", \
+  "import re, tomllib, urllib.request as web; \
+  admin = tomllib.load(open('/etc/smtpbridge/smtpbridge.toml', 'rb')).get('admin', {}); \
+  port = re.match('tcp6?:([0-9]+)', admin.get('endpoint', '')); \
+  port and web.build_opener(web.ProxyHandler({})).open(f'http://localhost:{port[1]}/livez', timeout=4)"]
 ENTRYPOINT ["twistd", "-n", "--pidfile=", "smtpbridge", "--config", "/etc/smtpbridge/smtpbridge.toml"]

@@ -4,8 +4,8 @@ The systemd unit: how much its sandbox closes, and that the daemon runs in it.
 No systemd runs where tests run, so the daemon is started under what its lines
 come to, as far as any user may ask the kernel for it: the filter of system calls,
 as `systemd-analyze` spells it out and with EPERM for all the rest, by libseccomp
-(which systemd brings along); no socket but TCP and UDP, and no `bind` and `listen`
-at all; and Landlock for "no writing but in two folders".  `CONFINED` puts these
+(which systemd brings along); no socket but TCP, UDP and local ones, and no `bind` and
+`listen` at all; and Landlock for "no writing but in two folders".  `CONFINED` puts these
 on itself and becomes the program.  The listening socket goes in as systemd hands
 it over: descriptor 3, $LISTEN_FDS, $LISTEN_PID, $LISTEN_FDNAMES.
 
@@ -22,6 +22,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ctypes.util import find_library
@@ -209,7 +210,9 @@ def trusting(papers: Papers) -> ssl.SSLContext:
 
 
 @contextmanager
-def confined_bridge(tmp_path: Path, papers: Papers, folders: Sequence[Path], port: int) -> Iterator[BridgeProgram]:
+def confined_bridge(
+    tmp_path: Path, papers: Papers, folders: Sequence[Path], port: int, **environment: str
+) -> Iterator[BridgeProgram]:
     """Run the daemon as the unit does, on a socket that it is given; `port` is the provider's."""
     name = last(SOCKET, "FileDescriptorName")
     config = write_config(
@@ -221,7 +224,10 @@ def confined_bridge(tmp_path: Path, papers: Papers, folders: Sequence[Path], por
     )
     text = config.read_text()
     config.write_text(text.replace(f'[store]\npath = "{tmp_path}"', f'[store]\npath = "{folders[0]}"'))
-    running = BridgeProgram(confined(daemon_command(config), folders, passed=name), tmp_path / "bridge.log")
+    # `env` becomes the program, so that the process stays the same.
+    command = ["env", *(f"{key}={value}" for key, value in environment.items())]
+    command += confined(daemon_command(config), folders, passed=name)
+    running = BridgeProgram(command, tmp_path / "bridge.log")
     try:
         yield running
     finally:
@@ -256,10 +262,32 @@ def test_the_daemon_relays_stores_and_ends_in_the_units_sandbox_with_a_passed_so
     assert any(folders[0].iterdir()), "the store"
 
 
+def test_in_the_units_sandbox_the_daemon_tells_systemd_that_it_is_up_and_that_it_stops(
+    tmp_path: Path, papers: Papers, folders: list[Path]
+) -> None:
+    address = f"smtpbridge-test-{uuid.uuid4()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"\0{address}")
+        manager.settimeout(PATIENCE)
+        with confined_bridge(tmp_path, papers, folders, 1, NOTIFY_SOCKET=f"@{address}") as relay:
+            assert b"READY=1" in manager.recv(4096)
+            relay.signal(signal.SIGTERM)
+            while b"STOPPING=1" not in manager.recv(4096):
+                pass
+            assert relay.ended() == 0, relay.output()
+
+
+def test_systemd_waits_for_signs_of_life_that_the_daemon_gives() -> None:
+    assert last(UNIT, "Type") == "notify"
+    assert last(UNIT, "NotifyAccess") == "main"
+    assert last(UNIT, "WatchdogSec") == "30s"
+    assert "AF_UNIX" in last(UNIT, "RestrictAddressFamilies").split(), "or no notice would leave the sandbox"
+
+
 # One attempt each, in a Python that has nothing else to do; the exit status tells whether it was let through.
 ATTEMPTS = {
     "a port of its own": "import socket; socket.create_server(('127.0.0.1', 0))",
-    "a local socket": "import socket; socket.socket(socket.AF_UNIX)",
+    "a socket to the kernel": "import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
     "another user": "import os; os.setuid(os.getuid())",
     "another owner of a file": "import os; os.chown({state!r}, -1, -1)",
     "another priority": "import os; os.setpriority(os.PRIO_PROCESS, 0, 19)",

@@ -6,43 +6,69 @@ bounded headers (Twisted's), no path runs anything, and nothing is kept of a req
 """
 
 from abc import ABC, abstractmethod
-from typing import cast
+from collections.abc import Coroutine
+from typing import Protocol as Contract
+from typing import TypeAlias, cast
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.pages import errorPage, notFound
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from smtpbridge.errors import SmtpbridgeError
-from smtpbridge.ops.metrics import Metrics
+from smtpbridge.ops.health import Health
+
+# A text, and what type it is of.
+Metric: TypeAlias = tuple[bytes, str]
 
 # A scrape takes milliseconds; nobody keeps a socket here.
 _REQUEST_SECONDS = 30
-_INDEX = b"smtpbridge\n\n/metrics  figures for Prometheus\n"
+_INDEX = b"""smtpbridge
+
+/metrics  figures for Prometheus
+/livez    200 while the process answers
+/readyz   200 while mail is welcome, else 503; the reasons as JSON
+"""
+# Whoever gets this had it from the event loop: a loop that is stuck answers nothing.
+_ALIVE = b"alive\n"
 
 
 class CannotShow(SmtpbridgeError):
     """The admin endpoint could not be bound."""
 
 
+class Shown(Contract):
+    """Figures that are there at once, or must be asked for elsewhere."""
+
+    def text(self, accept: str) -> Metric | Coroutine["Deferred[None]", object, Metric]:
+        """Return the figures and the type of the text, in the form that an `Accept` field asks for."""
+
+
 class AdminService(Service):
-    """Serve `metrics` at an endpoint; `description` is what the operator wrote."""
+    """Serve `metrics` and `health` at an endpoint; `description` is what the operator wrote."""
 
     log = Logger()
 
     def __init__(
-        self, description: str, endpoint: IStreamServerEndpoint, metrics: Metrics, reactor: IReactorTime
+        self,
+        description: str,
+        endpoint: IStreamServerEndpoint,
+        metrics: Shown,
+        reactor: IReactorTime,
+        health: Health | None = None,
     ) -> None:
+        """Bind nothing yet; without `health` there is no page about it."""
         self._description = description
         self._endpoint = endpoint
         self._reactor = reactor
         self._metrics = metrics
+        self._health = health
         self._fault: CannotShow | None = None
         self.port: IListeningPort | None = None
 
@@ -51,6 +77,9 @@ class AdminService(Service):
         root = _Root()
         root.putChild(b"", _Text(_INDEX))
         root.putChild(b"metrics", _Figures(self._metrics))
+        root.putChild(b"livez", _Text(_ALIVE))
+        if self._health is not None:
+            root.putChild(b"readyz", _Readiness(self._health))
         site = _Quiet(root, timeout=_REQUEST_SECONDS, reactor=self._reactor)
         self._endpoint.listen(site).addCallbacks(self._bound, self._not_bound)
         if self._fault is not None:
@@ -118,13 +147,44 @@ class _Text(_Page):
         return self._text
 
 
+class _Readiness(_Page):
+    def __init__(self, health: Health) -> None:
+        super().__init__()
+        self._health = health
+
+    def body(self, request: Request) -> bytes:
+        request.setHeader(b"Content-Type", b"application/json")
+        request.setResponseCode(http.OK if self._health.ready else http.SERVICE_UNAVAILABLE)
+        return self._health.as_json()
+
+
 class _Figures(_Page):
-    def __init__(self, metrics: Metrics) -> None:
+    log = Logger()
+
+    def __init__(self, metrics: Shown) -> None:
         super().__init__()
         self._metrics = metrics
 
     def body(self, request: Request) -> bytes:
         accept = request.getHeader(b"accept") or b""
-        text, content_type = self._metrics.text(accept.decode("latin-1"))
+        shown = self._metrics.text(accept.decode("latin-1"))
+        if isinstance(shown, tuple):
+            return self._page(request, shown)
+        asked = Deferred.fromCoroutine(shown)
+        # Who does not wait for the answer gets none.
+        request.notifyFinish().addErrback(lambda _: asked.cancel())
+        asked.addCallback(lambda found: request.write(self._page(request, found)))
+        asked.addCallbacks(lambda _: request.finish(), lambda reason: self._failed(request, reason))
+        return cast(bytes, NOT_DONE_YET)
+
+    @staticmethod
+    def _page(request: Request, shown: Metric) -> bytes:
+        text, content_type = shown
         request.setHeader(b"Content-Type", content_type.encode("ascii"))
         return text
+
+    def _failed(self, request: Request, reason: Failure) -> None:
+        if not reason.check(CancelledError):
+            self.log.failure("no figures", failure=reason)
+            request.setResponseCode(http.INTERNAL_SERVER_ERROR)
+            request.finish()

@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 
 from smtpbridge.relay.deadlines import Deadlines
 from smtpbridge.relay.leases import Action, Counts, Dial, Grant, Ledger, Limits, Refuse, Retire, Why
+from smtpbridge.relay.standing import Standing
 from smtpbridge.relay.tally import Limit, Tally
 from smtpbridge.relay.tls_words import LOST, TLS_FAILED, VERIFY_FAILED
 from smtpbridge.relay.upstream import Patience, UpstreamConnection
@@ -94,6 +95,7 @@ class Pool:
         """Know where to dial; nothing is dialled before somebody asks.  Nobody waits longer than `max_wait` seconds."""
         self.name = name
         self.fault = self._plain_fault = ""
+        self.standing = Standing(len(hosts))
         self.deadline = -inf  # swept at every tick of the deadlines while there is anything to look after
         self._hosts = hosts
         self._ledger = Ledger(limits)
@@ -114,6 +116,7 @@ class Pool:
         self._watched = False
         self._pending: deque[Action] = deque()
         self._doing = False
+        self._probe: _Probe | None = None
 
     # What users call
 
@@ -142,7 +145,27 @@ class Pool:
         if number is None:
             return
         connection.rest()
-        self._do(self._ledger.returned(number, self._deadlines.now(), usable=connection.takes_mail))
+        actions = self._ledger.returned(number, self._deadlines.now(), usable=connection.takes_mail)
+        if actions:
+            self._do(actions)
+
+    def probe(self) -> None:
+        """
+        See whether the upstream can be used again: mail may be kept away until it can, and then nobody else dials.
+
+        It is for whoever watches the `standing`.  Called often it dials no more often than the hosts' pauses let it,
+        and not while messages wait for a connection anyway.
+        """
+        counts = self.counts()
+        if self._closed or self._probe is not None or counts.waiting or counts.dialling:
+            return
+        self._probe = probe = _Probe(self)
+        # A fresh one: what is idle has logged in with what was right then.
+        self.ask(probe, inf, fresh=True, bounded=False)
+
+    def probed(self) -> None:
+        """The probe has ended."""
+        self._probe = None
 
     def counts(self) -> Counts:
         """Say how many connections and waiters there are."""
@@ -180,6 +203,7 @@ class Pool:
         number = self._numbers[connection]
         self._dialling.pop(number, None)
         self.fault = ""
+        self.standing.ready()
         self._log.info(
             "upstream={upstream} connected host={host} tls={tls}",
             upstream=self.name,
@@ -205,7 +229,15 @@ class Pool:
                 why=why,
             )
             self._do(self._ledger.lost(number, self._deadlines.now()))
-        # A leased one comes back by `give_back`, which finds it unusable.
+        else:
+            # It comes back by `give_back`, which finds it unusable; only here is known why.
+            self._log.warn(
+                "upstream={upstream} lost a connection within a message host={host}: {why}{said}",
+                upstream=self.name,
+                host=connection.label,
+                why=printable(why, 300),
+                said=f": {answer}" if answer is not None else "",
+            )
 
     def reached(self, limit: Limit) -> None:
         """A server went beyond a bound."""
@@ -220,13 +252,14 @@ class Pool:
 
     def _do(self, actions: list[Action]) -> None:
         """Carry actions out in order; what one of them brings about is appended, so a crowd is no recursion."""
-        self._pending += actions
+        pending = self._pending
+        pending += actions
         if self._doing:
             return
         self._doing = True
         try:
-            while self._pending:
-                self._carry_out(self._pending.popleft())
+            while pending:
+                self._carry_out(pending.popleft())
         finally:
             self._doing = False
         self._watch()
@@ -286,6 +319,8 @@ class Pool:
         self.fault = printable(f"{label}: {why}{said}", 300)
         self._plain_fault = printable(f"{label}: {_plain(why)}{said}", 300)
         if not self._closed:
+            counts = self.counts()
+            self.standing.failed(label, self._plain_fault, answer, alive=bool(counts.idle or counts.leased))
             self._log.error("upstream={upstream} cannot be used: {fault}", upstream=self.name, fault=self.fault)
         self._do(self._ledger.failed(number, self._deadlines.now()))
 
@@ -342,6 +377,20 @@ def _plain(why: str) -> str:
     if not why.startswith(_FROM_BELOW):
         return why
     return next((plain for word, plain in _PLAIN if word in why), "connection lost")
+
+
+class _Probe:
+    """A waiter that wants no connection, only that there is one."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def granted(self, connection: UpstreamConnection) -> None:
+        self._pool.probed()
+        self._pool.give_back(connection)
+
+    def refused(self, _: Reply) -> None:
+        self._pool.probed()
 
 
 class _Builder(Factory):

@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from smtpbridge.errors import SmtpbridgeError
 from smtpbridge.relay.bridge import Bridge
 from smtpbridge.relay.budget import Budget
+from smtpbridge.relay.keeper import Keeper
 from smtpbridge.relay.keeping import Keeping
 from smtpbridge.relay.listener import Gate
 from smtpbridge.relay.pool import Pool
@@ -73,6 +74,7 @@ class RelayService(Service):
         self.ports: list[IListeningPort] = []
         self.doors = doors
         self.pools = pools
+        self.draining = False
         self._bridge = bridge
         self._clock = clock
         self._notes = notes
@@ -99,7 +101,18 @@ class RelayService(Service):
     def stopService(self) -> Deferred[None]:
         """Drain and close; fires when that is done or has taken too long."""
         super().stopService()
+        self.draining = True
         return Deferred.fromCoroutine(self._stop())
+
+    @property
+    def listening(self) -> bool:
+        """Tell whether every listener is bound and what follows was begun."""
+        return bool(self.running) and len(self.ports) == len(self.doors)
+
+    @property
+    def keeper(self) -> Keeper | None:
+        """The store, where there is one."""
+        return None if self._keeping is None else self._keeping.keeper
 
     @property
     def under_way(self) -> int:
@@ -124,9 +137,9 @@ class RelayService(Service):
             self._keeping.runner.stop(lambda: None if delivered.called else delivered.callback(None))
         drained = DeferredList([quiet, delivered, *(door.gate.stop() for door in self.doors)], consumeErrors=True)
         if not await self._in_time(drained, DRAIN_SECONDS):
-            self.log.error(
-                "stopping with {count} messages unanswered; their senders will retry", count=self._bridge.under_way
-            )
+            count = self._bridge.under_way
+            if count:
+                self.log.error("stopping with {count} messages unanswered; their senders will retry", count=count)
             for door in self.doors:
                 door.gate.cut()
         closed = DeferredList([pool.close() for pool in self.pools], consumeErrors=True)

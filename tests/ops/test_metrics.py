@@ -17,9 +17,11 @@ from smtpbridge.assembly import relay_service
 from smtpbridge.config import loads
 from smtpbridge.figures import figures_of
 from smtpbridge.ops.admin import AdminService, CannotShow
+from smtpbridge.ops.health import Health
 from smtpbridge.ops.metrics import Figure, Kind, Metrics, Sample
 from smtpbridge.relay.service import RelayService
 from smtpbridge.relay.tally import Limit
+from smtpbridge.vitals import health_figures
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -83,7 +85,8 @@ def test_what_the_relay_counts_is_what_is_shown() -> None:
 
 def test_the_page_about_the_figures_names_exactly_those_that_there_are() -> None:
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
-    shown = {one.name + ("_total" if one.kind is Kind.COUNTER else "") for one in figures_of(relay())}
+    figures = (*figures_of(relay()), *health_figures(Health(0.0)))
+    shown = {one.name + ("_total" if one.kind is Kind.COUNTER else "") for one in figures}
 
     assert set(re.findall(r"^\| `(smtpbridge_\w+)`", page, re.MULTILINE)) == shown
 
