@@ -63,6 +63,11 @@ from smtpbridge.smtp.events import Terms
 from smtpbridge.store.sqlite import SqliteStore
 
 
+# Connections that the kernel keeps until they are accepted.  With Twisted's 50 a crowd of senders that come back
+# together, after a restart or a fault of the network, is turned away in part; the kernel cuts it to its own limit.
+_BACKLOG = ":backlog=1024"
+
+
 def _no_step(_name: str) -> None:
     pass
 
@@ -73,12 +78,15 @@ def relay_service(
     *,
     epoch: Callable[[], float] = time.time,
     steps: Callable[[str], None] = _no_step,
+    endpoint_of: Callable[[Listener], IStreamServerEndpoint] | None = None,
 ) -> RelayService:
     """
     Build everything that relays mail; nothing is opened yet.
 
-    `epoch` is the time of day.  `steps` hears of each step of the store (see `SqliteStore`).
+    `epoch` is the time of day.  `steps` hears of each step of the store (see `SqliteStore`).  `endpoint_of` says where
+    a listener's connections come from, where that is not its own port.
     """
+    endpoint_of = endpoint_of or (lambda listener: endpoint_for(listener, reactor))
     # The public suffix list takes a moment to read; the first message should not wait for it.
     organisational_domain("example.com")
     deadlines = Deadlines(reactor)
@@ -112,7 +120,7 @@ def relay_service(
             budget=budget,
             logins=logins,
         )
-        doors.append(Door(listener.endpoint, _endpoint_for(listener, reactor), gate))
+        doors.append(Door(listener.endpoint, endpoint_of(listener), gate))
     return RelayService(doors, list(pools.values()), bridge, reactor, config.notes, keeping, budget)
 
 
@@ -210,9 +218,11 @@ def _client_tls(upstream: Upstream, host: str) -> ClientTls:
     return client_options(name, upstream.trust_roots.certificates if upstream.trust_roots else None, identity)
 
 
-def _endpoint_for(listener: Listener, reactor: IReactorTime) -> IStreamServerEndpoint:
+def endpoint_for(listener: Listener, reactor: Any) -> IStreamServerEndpoint:
+    """Return the endpoint that the operator wrote; raise `CannotListen` for a socket that was not passed."""
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, listener.endpoint)
+        queue = _BACKLOG if listener.address.takes_backlog else ""
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, listener.endpoint + queue)
     except (KeyError, IndexError) as error:
         # How Twisted puts it for "systemd:", whose sockets come with the process.
         raise CannotListen(

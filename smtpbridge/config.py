@@ -30,6 +30,7 @@ from smtpbridge.settings.admin import read_admin
 from smtpbridge.settings.credential import note_credentials, read_credential, read_logins
 from smtpbridge.settings.listener import read_listener
 from smtpbridge.settings.queue import read_bounces, read_queue
+from smtpbridge.settings.record import Record, Recorded, Recording
 from smtpbridge.settings.surroundings import Surroundings
 from smtpbridge.settings.text import describe
 from smtpbridge.settings.translation import read_policy
@@ -37,7 +38,22 @@ from smtpbridge.settings.upstream import password_variable, read_upstream
 from smtpbridge.settings.values import Config, Listener, Process, Store, Upstream
 from smtpbridge.toml_table import Table
 
-__all__ = ["DEFAULT_PATH", "Config", "ConfigError", "describe", "load", "load_store", "loads"]
+__all__ = [
+    "DEFAULT_PATH",
+    "Config",
+    "ConfigError",
+    "describe",
+    "load",
+    "load_record",
+    "load_recorded",
+    "load_store",
+    "loads",
+]
+
+# Each worker costs some 60 MB; more than this is a slip of the pen.
+_MOST_WORKERS = 256
+# A sign of life comes every second, and a busy machine may be late with it.
+_LEAST_STUCK_SECONDS = 3
 
 # Where the commands look when they are not told.
 DEFAULT_PATH = "/etc/smtpbridge/smtpbridge.toml"
@@ -53,14 +69,29 @@ class ConfigError(SmtpbridgeError):
 
 def load(path: str | Path, environ: Mapping[str, str]) -> Config:
     """Read the file at `path`; raise `ConfigError` with everything that is wrong with it."""
+    return load_recorded(path, environ)[0]
+
+
+def load_recorded(path: str | Path, environ: Mapping[str, str]) -> tuple[Config, Record]:
+    """As `load`, and return what the configuration was read from; the record holds secrets."""
     path = Path(path).absolute()
-    return loads(_text_of(path), base=path.parent, environ=environ)
+    record = Record(_text_of(path), str(path.parent))
+    return _read_all(record.text, Recording(record, _Machine(path.parent, environ))), record
+
+
+def load_record(record: Record) -> Config:
+    """Read a configuration once more from what it was read from the first time.  Raises as `load` does."""
+    return _read_all(record.text, Recorded(record))
 
 
 def loads(text: str, *, base: Path, environ: Mapping[str, str]) -> Config:
     """Read a configuration from its text; relative paths in it begin at `base`.  Raises as `load` does."""
+    return _read_all(text, _Machine(base, environ))
+
+
+def _read_all(text: str, around: Surroundings) -> Config:
     faults: list[str] = []
-    config = _read(Table(_values_of(text), "", faults), _Machine(base, environ))
+    config = _read(Table(_values_of(text), "", faults), around)
     if faults:
         raise ConfigError(tuple(faults))
     return config
@@ -223,14 +254,20 @@ def _read_store(table: Table, around: Surroundings) -> Store:
 
 def _read_process(table: Table, around: Surroundings) -> Process:
     default = Process()
-    workers = table.whole("workers", default.workers)
+    workers = table.whole("workers", default.workers, most=_MOST_WORKERS, words={"auto": min(_cores(), _MOST_WORKERS)})
+    stuck = table.seconds("stuck_seconds", default.stuck_seconds)
     memory = table.whole("max_body_memory_bytes", default.max_body_memory_bytes, least=1_048_576)
     temporary = table.whole("max_temporary_bytes", default.max_temporary_bytes, least=67_108_864)
     folder = _read_temporary_folder(table, around)
     table.close()
-    if workers != 1:
-        around.notes.append(f"{table.place} workers: {workers} is read but not used yet: this version runs with 1")
-    return Process(workers, memory, temporary, folder)
+    if stuck < _LEAST_STUCK_SECONDS:
+        table.fault("stuck_seconds", f"{stuck:g}: write a number of seconds of at least {_LEAST_STUCK_SECONDS}")
+    return Process(workers, memory, temporary, folder, stuck)
+
+
+def _cores() -> int:
+    """Return how many processors this process may use, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _read_temporary_folder(table: Table, around: Surroundings) -> Path | None:

@@ -105,15 +105,20 @@ class Table:
             return value
         return self._wrong(key, value, "write true or false, without quotes", None)
 
-    def whole(self, key: str, default: int, *, least: int = 1, most: int | None = None) -> int:
-        """Return a whole number from `least` to `most`, both included."""
+    def whole(
+        self, key: str, default: int, *, least: int = 1, most: int | None = None, words: Mapping[str, int] | None = None
+    ) -> int:
+        """Return a whole number from `least` to `most`, both included, or what one of `words` stands for."""
         value = self._get(key)
         if value is None:
             return default
+        if words and isinstance(value, str) and value in words:
+            return words[value]
         # In Python a truth value is a whole number; in TOML it is not.
         if isinstance(value, bool) or not isinstance(value, int) or value < least or (most and value > most):
             bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
-            return self._wrong(key, value, f"write a whole number {bounds}", default)
+            others = "".join(f' or "{word}"' for word in words or ())
+            return self._wrong(key, value, f"write a whole number {bounds}{others}", default)
         return value
 
     def seconds(self, key: str, default: float) -> float:

@@ -21,8 +21,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "smtpbridge"
 
-# What anybody may import: the root of all errors, and a value that does not print itself.
-LEAVES = {"errors", "secret"}
+# What anybody may import: the root of all errors, a value that does not print itself, and how values are made.
+LEAVES = {"errors", "secret", "values"}
 ANYTHING = {"*"}
 
 # Room or top-level module -> the rooms or modules of ours that it may import beside itself and the leaves.
@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "": set(),
     "errors": set(),
     "secret": set(),
+    "values": set(),
     "mail": set(),
     "smtp": set(),
     "dialect": {"mail"},
@@ -46,15 +47,29 @@ MAY_IMPORT: dict[str, set[str]] = {
     "assembly": {"relay", "smtp", "dialect", "settings", "store"},
     # From the relay's objects to the figures that operators look at.
     "figures": {"relay", "ops"},
+    # From the relay's objects to whether it is well.
+    "vitals": {"relay", "ops", "store"},
+    # Several processes: the parent's side, and the program of a worker, which builds a relay as `tap` does.
+    "workers": {"relay", "ops", "settings", "assembly", "config", "figures", "vitals"},
     "tap": ANYTHING,
     "cli": ANYTHING,
     # What `cli` does, by subject; it belongs to `cli`.
     "commands": ANYTHING,
 }
-# Nobody imports these: the plugin names `tap`, the installed command names `cli`.
-ROOTS = {"tap", "cli"}
+# Nobody imports these: the plugin names `tap`, the installed command names `cli`, the parent names its workers' program.
+ROOTS = {"tap", "cli", "workers.__main__"}
 
-PURE = ("mail", "smtp", "dialect", "relay.leases", "relay.guesses", "relay.rates")
+PURE = (
+    "mail",
+    "smtp",
+    "dialect",
+    "relay.leases",
+    "relay.guesses",
+    "relay.rates",
+    "workers.ledger",
+    "workers.turns",
+    "workers.words",
+)
 # A pure room computes.  What is missing here may be added if it reads no clock, file or chance and opens nothing.
 # fmt: off
 PURE_LIBRARIES = {

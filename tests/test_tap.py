@@ -2,20 +2,29 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import treq
 from twisted.application.service import Application
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol
 from twisted.logger import ILogObserver, LogLevel, capturedLogs
 from twisted.python import usage
 from twisted.trial.unittest import TestCase
 
 from smtpbridge import __version__
+from smtpbridge.ops.admin import AdminService
 from smtpbridge.ops.logs import TextLog
 from smtpbridge.relay.service import RelayService
 from smtpbridge.tap import Daemon, Options, makeService
@@ -139,8 +148,7 @@ class TestRoot(TestCase):
 
     def said(self, real: int, effective: int) -> list[str]:
         """Start and stop a daemon and return its warnings about root."""
-        folder = Path(self.mktemp())
-        folder.mkdir()
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         daemon = daemon_of(configured(folder), (real, effective))
         with capturedLogs() as events:
             daemon.startService()
@@ -159,6 +167,65 @@ class TestRoot(TestCase):
 
     def test_a_daemon_of_anybody_else_says_nothing(self) -> None:
         self.assertEqual(self.said(65534, 65534), [])
+
+
+ADMIN = '[admin]\nendpoint = "tcp:0:interface=127.0.0.1"\n'
+
+
+class TestHealth(TestCase):
+    """What whoever watches the daemon sees of its start and its end."""
+
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    async def readiness(self, admin: AdminService) -> tuple[int, list[str]]:
+        assert admin.port is not None
+        answer = await treq.get(f"http://127.0.0.1:{admin.port.getHost().port}/readyz", persistent=False)  # type: ignore[attr-defined]
+        return answer.code, [reason["what"] for reason in await answer.json()]
+
+    async def test_a_daemon_is_ready_when_it_runs_and_says_until_the_end_that_it_drains(self) -> None:
+        service = makeService(options(configured(self.folder, more=f'{ADMIN}[store]\npath = "{self.folder}"\n')))
+        assert isinstance(service, Daemon)
+        relay = next(child for child in service if isinstance(child, RelayService))
+        admin = next(child for child in service if isinstance(child, AdminService))
+        service.privilegedStartService()
+        service.startService()
+        # The request is read by a later turn of the loop than the first look.
+        self.assertEqual(await self.readiness(admin), (200, []))
+
+        port = relay.ports[0].getHost().port  # type: ignore[attr-defined]
+        held = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), InTransaction())
+        await held.begun
+        stopped = service.stopService()
+        self.assertEqual(await self.readiness(admin), (503, ["draining"]))
+        held.transport.abortConnection()
+        await stopped
+        self.assertIsNone(admin.port)
+
+    def test_nobody_looks_where_nobody_asks(self) -> None:
+        service = makeService(options(configured(self.folder)))
+
+        assert isinstance(service, Daemon)
+        self.assertIsNone(service._watch)
+
+
+class InTransaction(Protocol):
+    """A sender amid its message; what has begun is waited for at the end."""
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.begun: Deferred[None] = Deferred()
+        self._heard = b""
+
+    def connectionMade(self) -> None:
+        self.transport.write(b"EHLO a\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n")
+
+    def dataReceived(self, data: bytes) -> None:
+        self._heard += data
+        if b"354 " in self._heard and not self.begun.called:
+            self.begun.callback(None)
 
 
 # As a process

@@ -29,6 +29,7 @@ import re
 import string
 import time
 from collections.abc import Callable
+from operator import itemgetter
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
@@ -36,7 +37,8 @@ from zope.interface import implementer
 
 _FLUSH_SECONDS = 0.1
 _FLUSH_OCTETS = 16_384
-_URGENT = (LogLevel.error, LogLevel.critical)
+# To ask the class for a level is a call, and so is it to compare two.
+_DEBUG, _INFO, _ERROR, _CRITICAL = LogLevel.debug, LogLevel.info, LogLevel.error, LogLevel.critical
 # In characters.  A syslog daemon takes lines of 8,192 octets; no field that is meant to be read whole is over 1,000.
 _LONGEST = 8192
 _LONGEST_FIELD = 1000
@@ -48,11 +50,14 @@ _QUICK_FORM = re.compile(r"(?:\.\d+f)?")
 class TextLog:
     """Write events as lines to a file descriptor."""
 
-    def __init__(self, descriptor: int, clock: IReactorTime | None = None, *, debug: bool = False) -> None:
-        """Write to `descriptor`; without a clock each line at once."""
+    def __init__(
+        self, descriptor: int, clock: IReactorTime | None = None, *, debug: bool = False, mark: str = ""
+    ) -> None:
+        """Write to `descriptor`; without a clock each line at once; `mark` stands in front of every text."""
         self._descriptor = descriptor
         self._clock = clock
         self._debug = debug
+        self._mark = f"{mark} " if mark else ""
         self._lines: list[str] = []
         self._octets = 0
         self._call: IDelayedCall | None = None
@@ -62,23 +67,39 @@ class TextLog:
 
     def __call__(self, event: LogEvent) -> None:
         """Take an event."""
-        level = event.get("log_level", LogLevel.info)
-        if level is LogLevel.debug and not self._debug:
+        level = event.get("log_level", _INFO)
+        if level is _DEBUG and not self._debug:
             return
-        line = f"{self._time(event.get('log_time'))} {level.name} {self._text(event)}\n"
+        now = event.get("log_time")
+        if now is None:
+            now = time.time()
+        whole = int(now)
+        if whole != self._second:
+            self._second = whole
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+        milliseconds = int((now - whole) * 1000)
+        line = f"{self._stamp}.{milliseconds:03}Z {level.name} {self._mark}{self._text(event)}\n"
         self._lines.append(line)
         self._octets += len(line)
         # A reactor that does not run, before its start and behind its end, would never call back.
         running = getattr(self._clock, "running", self._clock is not None)
-        if level in _URGENT or self._octets > _FLUSH_OCTETS or not running:
+        if level is _ERROR or level is _CRITICAL or self._octets > _FLUSH_OCTETS or not running:
             self.flush()
         elif self._call is None and self._clock is not None:
             self._call = self._clock.callLater(_FLUSH_SECONDS, self._due)
 
     def flush(self) -> None:
         """Write what has been collected."""
-        data = memoryview("".join(self._lines).encode("utf-8", "backslashreplace"))
-        self._lines, self._octets = [], 0
+        lines, self._lines, self._octets = self._lines, [], 0
+        self._write("".join(lines).encode("utf-8", "backslashreplace"))
+
+    def pass_on(self, lines: bytes) -> None:
+        """Write whole lines that a log of another process has made, behind what has been collected here."""
+        self.flush()
+        self._write(lines)
+
+    def _write(self, octets: bytes) -> None:
+        data = memoryview(octets)
         while data:
             try:
                 data = data[os.write(self._descriptor, data) :]
@@ -91,14 +112,6 @@ class TextLog:
     def _due(self) -> None:
         self._call = None
         self.flush()
-
-    def _time(self, seconds: float | None) -> str:
-        now = time.time() if seconds is None else seconds
-        whole = int(now)
-        if whole != self._second:
-            self._second = whole
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
-        return f"{self._stamp}.{int((now - whole) * 1000):03}Z"
 
     def _text(self, event: LogEvent) -> str:
         if "log_failure" in event:
@@ -169,11 +182,12 @@ def _compiled(template: str) -> Callable[[LogEvent], str]:
         pattern += f"%{form}" if form else "%s"
         fields.append((name, literal[-1:]))
     names = [name for name, _ in fields]
+    pick = _values_of(names)
     # A line that has more of these than its format has them from a field.
     equals, brackets, keys = literals.count("="), literals.count(">"), len(_KEY.findall(f" {shape}"))
 
     def write(event: LogEvent) -> str:
-        text = pattern % tuple([event[name] for name in names])
+        text = pattern % pick(event)
         if (
             text.isprintable()
             and len(text) <= _LONGEST_FIELD
@@ -184,6 +198,13 @@ def _compiled(template: str) -> Callable[[LogEvent], str]:
         return pattern % tuple([_fit(event[name], before) for name, before in fields])
 
     return write
+
+
+def _values_of(names: list[str]) -> Callable[[LogEvent], tuple[object, ...]]:
+    """Return what takes the fields of these names out of an event."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda event: tuple([event[name] for name in names])
 
 
 def _fit(value: object, before: str) -> object:

@@ -250,15 +250,17 @@ class Admin:
 @dataclass(frozen=True, slots=True)
 class Process:
     """
-    How many processes share the work, and how much room the messages in one of them may take.
+    How many processes share the work, and how much room the messages in all of them may take.
 
-    Temporary files lie in `temporary_folder`, by default the system's.
+    Temporary files lie in `temporary_folder`, by default the system's.  A worker whose event loop is silent for
+    `stuck_seconds` is replaced.
     """
 
     workers: int = 1
     max_body_memory_bytes: int = 268_435_456  # A thousand messages as large as may stay in memory at all.
     max_temporary_bytes: int = 8 * 1024**3  # Four hundred messages of the largest size.
     temporary_folder: Path | None = None
+    stuck_seconds: float = 30.0  # Nothing here blocks for a second; a machine that swaps may.
 
 
 @dataclass(frozen=True, slots=True)
