@@ -62,7 +62,6 @@ from smtpbridge.settings.values import (
 from smtpbridge.smtp.events import Terms
 from smtpbridge.store.sqlite import SqliteStore
 
-
 # Connections that the kernel keeps until they are accepted.  With Twisted's 50 a crowd of senders that come back
 # together, after a restart or a fault of the network, is turned away in part; the kernel cuts it to its own limit.
 _BACKLOG = ":backlog=1024"

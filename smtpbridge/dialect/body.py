@@ -83,7 +83,7 @@ def rework(header: HeaderBlock, body: Octets, *, inline_css: bool, clicks_tracke
 def _concerns_us(header: HeaderBlock, body: Octets, clicks_tracked: bool) -> bool:
     """Look over the body once: tell whether a text part may have to be read."""
     types = header.values(b"content-type")
-    encoded = any(_BASE64.search(value) for value in header.values(b"content-transfer-encoding"))
+    encoded = any(map(_BASE64.search, header.values(b"content-transfer-encoding")))
     if encoded and (not types or b"text/" in types[0].lower()):
         return True
     several = bool(types) and b"multipart/" in types[0].lower()

@@ -19,6 +19,7 @@ What must not be known here: the header's name and the rest of the message.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii as quote
 
 from smtpbridge.dialect.instructions import Instructions, Json
 from smtpbridge.dialect.jsontext import write
@@ -51,16 +52,9 @@ def callback_text(instructions: Instructions, limit: int, column: int) -> Callba
 
     `column` is where the first line starts.  The campaign is never left out, even where it is over the limit alone.
     """
-    given: dict[str, Json] = {}
-    if instructions.campaign is not None:
-        given["campaign_id"] = instructions.campaign
-    if instructions.tags is not None:
-        given["tags"] = list(instructions.tags)
-    if instructions.metadata is not None:
-        given["metadata"] = instructions.metadata
-    if not given:
+    text = _whole(instructions)
+    if text == "{}":
         return None
-    text = write(given)
     if len(text) <= min(limit, _LINE - column):
         return CallbackText((text,))
     if len(text) <= limit:
@@ -68,6 +62,18 @@ def callback_text(instructions: Instructions, limit: int, column: int) -> Callba
         if lines and _size(lines) <= limit:
             return CallbackText(lines)
     return _cut_down(instructions, limit, column)
+
+
+def _whole(instructions: Instructions) -> str:
+    """Return the text with everything in it."""
+    parts: list[str] = []
+    if instructions.campaign is not None:
+        parts.append(f'"campaign_id":{quote(instructions.campaign)}')
+    if instructions.tags is not None:
+        parts.append(f'"tags":[{",".join(map(quote, instructions.tags))}]')
+    if instructions.metadata is not None:
+        parts.append(f'"metadata":{write(instructions.metadata)}')
+    return "{" + ",".join(parts) + "}"
 
 
 def _cut_down(instructions: Instructions, limit: int, column: int) -> CallbackText:

@@ -124,6 +124,8 @@ def _configured(*settings: str | bool | None) -> tuple[tuple[bytes, bytes], ...]
     )
 
 
+# The names of campaigns, which are short, and words of the configuration: one for thousands of messages.
+@lru_cache(maxsize=256)
 def _field(name: str, text: str) -> bytes:
     return f"{name}: ".encode("ascii") + encode(text, column=len(name) + 2) + b"\r\n"
 

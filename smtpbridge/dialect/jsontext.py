@@ -115,18 +115,21 @@ _ODDITY = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _BLANKS, _PLAIN_QUOTED, _SINGLE_QUOTED, _COMMA, _LITERAL, _ZEROS, _UNKNOWN = range(1, 8)
-_BLANK = re.compile(r"[ \t\n\r]*")
+_BLANKS_OF_JSON = " \t\n\r"  # RFC 8259, 2
 
 
 def read_strict(text: str, most_values: int = MOST_VALUES, most_levels: int = MOST_LEVELS) -> Json:
     """Return the value of a JSON text (RFC 8259); of two equal names the last counts; raise `BadJson`."""
     _check_count(text, most_values)
+    value: Json
     try:
-        value: Json = _STRICT.decode(text)
+        value, end = _STRICT.raw_decode(text, len(text) - len(text.lstrip(_BLANKS_OF_JSON)))
     except JSONDecodeError as error:
         raise BadJson(error.pos, "not JSON") from error
     except RecursionError as error:
         raise TooDeep from error
+    if rest := text[end:].lstrip(_BLANKS_OF_JSON):
+        raise BadJson(len(text) - len(rest), "not JSON")
     _check_depth(value, text, most_levels)
     return value
 
@@ -135,10 +138,9 @@ def read_lenient(text: str, most_values: int = MOST_VALUES, most_levels: int = M
     """Return the value at the start of a text by json-c's grammar; raise `BadJson`."""
     _check_count(text, most_values)
     mended, longer = _mend(text, most_values)
-    blank = _BLANK.match(mended)
     value: Json
     try:
-        value, _ = _LENIENT.raw_decode(mended, blank.end() if blank else 0)
+        value, _ = _LENIENT.raw_decode(mended, len(mended) - len(mended.lstrip(_BLANKS_OF_JSON)))
     except JSONDecodeError as error:
         position = error.pos - sum(added for end, added in longer if end <= error.pos)
         at_end = error.pos >= len(mended.rstrip())
@@ -153,6 +155,15 @@ def read_lenient(text: str, most_values: int = MOST_VALUES, most_levels: int = M
 def write(value: Json) -> str:
     """Return compact ASCII JSON with its numbers and the order of its names as they were given."""
     match value:
+        case dict():
+            # Members are nearly always text, and a text needs no further look.
+            members = [
+                f"{quote(name)}:{quote(member) if type(member) is str else write(member)}"
+                for name, member in value.items()
+            ]
+            return f"{{{','.join(members)}}}"
+        case list():
+            return f"[{','.join([write(entry) for entry in value])}]"
         case Number():
             return value
         case str():
@@ -161,10 +172,6 @@ def write(value: Json) -> str:
             return "true" if value else "false"
         case None:
             return "null"
-        case list():
-            return f"[{','.join([write(entry) for entry in value])}]"
-        case dict():
-            return f"{{{','.join([f'{quote(name)}:{write(member)}' for name, member in value.items()])}}}"
 
 
 def _mend(text: str, most: int) -> tuple[str, list[tuple[int, int]]]:

@@ -12,6 +12,7 @@ What must not be known here: how a header is written.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from smtpbridge.dialect.infobip import Account
 from smtpbridge.dialect.instructions import Instructions, Refusal, Remark
@@ -20,6 +21,7 @@ from smtpbridge.dialect.policy import Policy, Subaccount, Unsupported
 # SparkPost reserves this name, in any case, for the pool and the key that are used anyway.
 _DEFAULT = "default"
 _MOST_SHOWN = 80
+_NOWHERE = Subaccount()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +48,30 @@ def judge(wishes: Instructions, policy: Policy, subaccount: str, *, can_inline: 
     booked = policy.subaccounts.get(subaccount) if subaccount else None
     if subaccount and booked is None:
         warnings.append(Remark("subaccount", f"subaccount {_shown(subaccount)} is not configured: defaults are used"))
-    booked = booked or Subaccount()
+    booked = booked or _NOWHERE
     upstream = (
         _pool_upstream(wishes.ip_pool, policy)
         or booked.upstream
         or _pool_upstream(policy.ip_pool, policy)
         or policy.default_upstream
     )
-    return Judgement(Account(upstream, booked.entity_id, booked.application_id), tuple(warnings), inline_css)
+    granted = _granted(upstream, booked.entity_id, booked.application_id)
+    return Judgement(granted.account, tuple(warnings), inline_css) if warnings or inline_css else granted
+
+
+# All of these are the configuration's words.
+@lru_cache(maxsize=256)
+def _granted(upstream: str, entity_id: str, application_id: str) -> Judgement:
+    """Return the judgement on a message that gets all that it asks for here."""
+    return Judgement(Account(upstream, entity_id, application_id))
 
 
 def _lacks(wishes: Instructions, policy: Policy, inline_css: bool) -> list[tuple[Remark, Unsupported]]:
     """Return what cannot be granted, and the policy for it."""
     lacks: list[tuple[Remark, Unsupported]] = []
+    if not (wishes.ip_pool or wishes.dkim_key or wishes.inline_css or wishes.skip_suppression):
+        # The usual case: nothing of the kind is asked for.
+        return lacks
     pool, dkim_key = _named(wishes.ip_pool), _named(wishes.dkim_key)
     if pool and not _pool_upstream(pool, policy):
         text = f"X-MSYS-API 'ip_pool' {_shown(pool)} leads to no upstream here"

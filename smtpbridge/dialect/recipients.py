@@ -29,6 +29,7 @@ class Copies:
     archive: tuple[Mailbox, ...] = ()
 
 
+_LISTS = ("cc", "bcc", "archive")
 _NONE = Copies()
 
 
@@ -54,7 +55,9 @@ class _Domains:
 
 def read_copies(document: dict[str, Json], warnings: list[Remark], bounds: Bounds = USUAL) -> Copies:
     """Return the three lists of the header; raise `Refused`."""
-    lists = {field: array(document.get(field), field) or [] for field in ("cc", "bcc", "archive")}
+    if document.keys().isdisjoint(_LISTS):
+        return _NONE
+    lists = {field: array(document.get(field), field) or [] for field in _LISTS}
     count = sum(map(len, lists.values()))
     if count == 0:
         return _NONE

@@ -30,9 +30,8 @@ operator prefers.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from smtpbridge.dialect.bounds import USUAL, Bounds
 from smtpbridge.dialect.instructions import Instructions, Json, Number, Reading, Refusal, Remark
@@ -57,13 +56,12 @@ _SPLIT = Remark(
 
 _FIELDS = frozenset({"campaign_id", "metadata", "tags", "cc", "bcc", "archive", "options"})
 _SWITCHES = ("open_tracking", "click_tracking", "transactional", "skip_suppression", "inline_css")
-_OPTIONS = frozenset({*_SWITCHES, "ip_pool", "dkim_key"})
+_NAMES = ("ip_pool", "dkim_key")
+_OPTIONS = frozenset({*_SWITCHES, *_NAMES})
 _IGNORED_FIELDS = frozenset({"substitution_data"})  # SparkPost ignores it over SMTP as well
 _IGNORED_OPTIONS = frozenset({"sandbox", "smart_send"})  # once SparkPost's; senders go on sending them
 _MOST_NAMED = 5
 _MOST_FIELDS = 100  # so many spellings of one value are no accident
-
-_T = TypeVar("_T")
 
 
 def read(values: Sequence[bytes], bounds: Bounds = USUAL) -> Reading | Refusal:
@@ -209,8 +207,8 @@ def _interpret(document: Json, bounds: Bounds, warnings: list[Remark], notes: li
     tags = _tags(document.get("tags"), notes)
     options = json_object(document.get("options"), "options") or {}
     _note_ignored(options, _OPTIONS, _IGNORED_OPTIONS, "option", notes)
-    opens, clicks, transactional, skip_suppression, inline_css = _each(options, _SWITCHES, boolean)
-    ip_pool, dkim_key = _each(options, ("ip_pool", "dkim_key"), string)
+    switches = {name: boolean(options[name], name) for name in _SWITCHES if name in options}
+    names = {name: string(options[name], name) for name in _NAMES if name in options}
     # Last, because a wrong address is the one fault here that unfolding anew may mend.
     copies = read_copies(document, warnings, bounds)
     return Instructions(
@@ -220,18 +218,14 @@ def _interpret(document: Json, bounds: Bounds, warnings: list[Remark], notes: li
         cc=copies.cc,
         bcc=copies.bcc,
         archive=copies.archive,
-        open_tracking=opens,
-        click_tracking=clicks,
-        transactional=transactional,
-        skip_suppression=skip_suppression,
-        inline_css=inline_css,
-        ip_pool=ip_pool,
-        dkim_key=dkim_key,
+        open_tracking=switches.get("open_tracking"),
+        click_tracking=switches.get("click_tracking"),
+        transactional=switches.get("transactional"),
+        skip_suppression=switches.get("skip_suppression"),
+        inline_css=switches.get("inline_css"),
+        ip_pool=names.get("ip_pool"),
+        dkim_key=names.get("dkim_key"),
     )
-
-
-def _each(options: dict[str, Json], names: Iterable[str], take: Callable[[Json, str], _T]) -> list[_T]:
-    return [take(options.get(name), name) for name in names]
 
 
 def _campaign(value: Json) -> str | None:
@@ -249,7 +243,7 @@ def _tags(value: Json, notes: list[Remark]) -> tuple[str, ...] | None:
     entries = array(value, "tags")
     if entries is None:
         return None
-    tags = [_tag(entry) for entry in entries if entry is not None]
+    tags = [entry if type(entry) is str else _tag(entry) for entry in entries if entry is not None]
     if len(tags) > MOST_TAGS:
         text = f"X-MSYS-API 'tags' holds {len(tags)} tags; those after the first {MOST_TAGS} were dropped"
         notes.append(Remark("tags-dropped", text))
@@ -266,9 +260,9 @@ def _tag(entry: Json) -> str:
 def _note_ignored(
     members: dict[str, Json], known: frozenset[str], ignored: frozenset[str], what: str, notes: list[Remark]
 ) -> None:
-    unread = members.keys() - known
-    if not unread:
+    if members.keys() <= known:
         return
+    unread = members.keys() - known
     for kind, names in ((f"ignored-{what}", unread & ignored), (f"unknown-{what}", unread - ignored)):
         if names:
             shown = ", ".join(quoted(name) for name in sorted(names)[:_MOST_NAMED])

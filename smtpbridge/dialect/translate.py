@@ -8,7 +8,7 @@ Theory of operation
 account, `copies` share the recipients out, `sender` choose the reverse-path
 and `infobip` write the new fields.  Here the parts are put together.
 
-The header is gone through once.  What every transaction has in common is
+`layout` says which fields leave.  What every transaction has in common is
 joined into two pieces of octets, what stands above the place of the first
 `X-MSYS-API` and what stands below it; between them goes what only one
 transaction has (its `Bcc`, its `List-Unsubscribe`).  All other fields leave
@@ -33,7 +33,8 @@ from smtpbridge.dialect.bounds import USUAL, Bounds
 from smtpbridge.dialect.copies import Lot, Sharing, share_out
 from smtpbridge.dialect.copy_fields import bcc_field, with_cc
 from smtpbridge.dialect.inline_css import can_inline
-from smtpbridge.dialect.instructions import Instructions, Reading, Refusal, Remark
+from smtpbridge.dialect.instructions import Reading, Refusal, Remark
+from smtpbridge.dialect.layout import API, Layout, layout_of
 from smtpbridge.dialect.options import judge
 from smtpbridge.dialect.plan import Frame, Plan, Transaction
 from smtpbridge.dialect.policy import UNSAID, Defaults, Policy
@@ -47,10 +48,8 @@ from smtpbridge.mail.trace import Trace
 
 # RFC 5321, 6.3: more hops than any real way has mean a loop.
 _MOST_HOPS = 50
-_API = b"x-msys-api"
 # A value with lines that fell off it is read twice.  A thousand copies with names take less.
 _MOST_BROKEN = 1 << 18
-_NEVER_LEAVE = frozenset((b"bcc", b"resent-bcc", b"x-binding"))
 _MAILBOX_LINE = re.compile(rb">?From ")
 _BROKEN_LINES = Remark(
     "broken-lines", "X-MSYS-API went on in lines that do not begin with a blank, as header lines must; they were joined"
@@ -85,27 +84,39 @@ def translate(
     judgement = judge(wishes, policy, subaccount, can_inline=bool(wishes.inline_css) and can_inline())
     if isinstance(judgement, Refusal):
         return judgement
-    own = frozenset([name for name in header.names if name.startswith(b"x-ib-")])
-    clicks_tracked = infobip.tracks_clicks(wishes, policy, own)
+    layout = layout_of(header.names)
+    clicks_tracked = infobip.tracks_clicks(wishes, policy, layout.own)
     reworked = rework(header, body, inline_css=judgement.inline_css, clicks_tracked=clicks_tracked)
     if reworked.too_many_links:
         wishes = replace(wishes, click_tracking=False)
-    fields = infobip.write(wishes, policy, judgement.account, own)
+    fields = infobip.write(wishes, policy, judgement.account, layout.own)
     sharing = share_out(envelope.recipients, wishes, policy.bcc)
     sender = envelope_sender(envelope.sender, header, policy.envelope_from)
-    template = _template(wishes, header, policy)
-    frame = _frame(with_cc(header, wishes.cc) if wishes.cc else header, trace, fields.octets)
+    transactional = policy.transactional if wishes.transactional is None else wishes.transactional
+    # For this message, if it needs the field.
+    template = "" if transactional or layout.unsubscribable else policy.list_unsubscribe
+    if wishes.cc:
+        header = with_cc(header, wishes.cc)
+        layout = layout_of(header.names)
+    frame = _frame(header, layout, trace, fields.octets)
     unsubscribe = [unsubscribe_fields(template, lot.recipients) if template else b"" for lot in sharing.lots]
-    transactions = tuple(
-        Transaction(judgement.account.upstream, Envelope(sender, lot.recipients), frame, _own_fields(lot, link))
+    transactions = [
+        Transaction(
+            judgement.account.upstream, _envelope(envelope, sender, lot.recipients), frame, _own_fields(lot, link)
+        )
         for lot, link in zip(sharing.lots, unsubscribe, strict=True)
-    )
+    ]
     warnings = reading.warnings + judgement.warnings + fields.warnings + reworked.warnings
     if template and not all(unsubscribe):
         warnings += (_NO_UNSUBSCRIBE,)
     notes = reading.notes + reworked.notes + _notes(envelope.sender, sender, sharing)
-    transactional = policy.transactional if wishes.transactional is None else wishes.transactional
-    return Plan(transactions, warnings, notes, reworked.pieces, transactional)
+    return Plan(tuple(transactions), warnings, notes, reworked.pieces, transactional)
+
+
+def _envelope(given: Envelope, sender: str, recipients: tuple[str, ...]) -> Envelope:
+    """Return the envelope of one transaction; usually that is the given one."""
+    usual = recipients is given.recipients and sender == given.sender
+    return given if usual else Envelope(sender, recipients)
 
 
 def _own_fields(lot: Lot, unsubscribe: bytes) -> bytes:
@@ -115,7 +126,7 @@ def _own_fields(lot: Lot, unsubscribe: bytes) -> bytes:
 
 def read_wishes(header: HeaderBlock, bounds: Bounds = USUAL) -> tuple[HeaderBlock, Reading | Refusal]:
     """Read X-MSYS-API; return the header without such lines as turned out to belong to it."""
-    values = header.values(_API)
+    values = header.values(API)
     reading = sparkpost.read(values, bounds)
     if isinstance(reading, Reading) or b"" not in header.names:
         return header, reading
@@ -135,46 +146,30 @@ def _read_broken(header: HeaderBlock, refusal: Refusal, bounds: Bounds) -> tuple
     # In pieces: putting them together one by one would cost the square of their number.
     fields: list[list[bytes]] = []
     for name, field in header:
-        if not name and names and names[-1] == _API:
+        if not name and names and names[-1] == API:
             fields[-1] += (b" ", field)
         else:
             names.append(name)
             fields.append([field])
     mended = HeaderBlock(tuple(names), tuple(map(b"".join, fields)))
-    reading = sparkpost.read(mended.values(_API), bounds)
+    reading = sparkpost.read(mended.values(API), bounds)
     if isinstance(reading, Refusal):
         return header, refusal
     return mended, replace(reading, warnings=(*reading.warnings, _BROKEN_LINES))
 
 
-def _frame(header: HeaderBlock, trace: Trace, fields: bytes) -> Frame:
-    """Return the header as it leaves, open at the place of the first X-MSYS-API, else of the first broken line."""
-    kept = [trace_fields.received(trace)]
-    if b"message-id" not in header:
-        kept.append(trace_fields.message_id(trace))
-    if b"date" not in header:
-        kept.append(trace_fields.date(trace))
-    place = 0
-    for name, field in header:
-        if name in _NEVER_LEAVE or name.startswith(b"x-msys-"):
-            if not place and name == _API:
-                place = len(kept)
-            continue
-        if not name and not place:
-            if field is header.fields[0] and _MAILBOX_LINE.match(field):
-                continue
-            place = len(kept)
-        kept.append(field)
-    place = place or len(kept)
-    return Frame(b"".join(kept[:place]), fields + b"".join(kept[place:]))
-
-
-def _template(wishes: Instructions, header: HeaderBlock, policy: Policy) -> str:
-    """Return the template of List-Unsubscribe when this message needs the field, else nothing."""
-    transactional = policy.transactional if wishes.transactional is None else wishes.transactional
-    wanted = policy.list_unsubscribe and not transactional
-    present = b"list-unsubscribe" in header or b"list-unsubscribe-post" in header
-    return policy.list_unsubscribe if wanted and not present else ""
+def _frame(header: HeaderBlock, layout: Layout, trace: Trace, new: bytes) -> Frame:
+    """Return the header as it leaves, with the new fields, open at the place for what is one transaction's own."""
+    fields = header.fields
+    if fields and not header.names[0] and _MAILBOX_LINE.match(fields[0]):
+        fields, layout = fields[1:], layout_of(header.names[1:])
+    above = [trace_fields.received(trace)]
+    if not layout.identified:
+        above.append(trace_fields.message_id(trace))
+    if not layout.dated:
+        above.append(trace_fields.date(trace))
+    above += [fields[at] for at in layout.above]
+    return Frame(b"".join(above), new + b"".join([fields[at] for at in layout.below]))
 
 
 def _notes(given: str, sent: str, sharing: Sharing) -> tuple[Remark, ...]:

@@ -44,16 +44,8 @@ class Trace:
 
 def received(trace: Trace) -> bytes:
     """Return the `Received` field (RFC 5321, 4.4), folded, with its last line end."""
-    name = _host(trace.from_name) or b"unknown"
-    seen = b" (" + _literal(trace.from_address) + b")" if trace.from_address else b""
-    return b"Received: from %b%b\r\n by %b with %b id %b;\r\n %b\r\n" % (
-        name,
-        seen,
-        _host(trace.by_host),
-        _host(trace.protocol),
-        _host(trace.id),
-        trace.date.encode("ascii"),
-    )
+    way = _way(trace.from_name[:_LONGEST_NAME], trace.from_address, trace.by_host, trace.protocol)
+    return b"%b id %b;\r\n %b\r\n" % (way, _host(trace.id), trace.date.encode("ascii"))
 
 
 def message_id(trace: Trace) -> bytes:
@@ -77,6 +69,15 @@ def _date_of(seconds: int) -> str:
     at = datetime.fromtimestamp(seconds, UTC)
     day, month = _DAYS[at.weekday()], _MONTHS[at.month - 1]
     return f"{day}, {at.day:02} {month} {at.year:04} {at.hour:02}:{at.minute:02}:{at.second:02} +0000"
+
+
+# A session brings many messages.
+@lru_cache(maxsize=256)
+def _way(from_name: str, from_address: str, by_host: str, protocol: str) -> bytes:
+    """Return the beginning of the `Received` field, which is one for all messages of a session."""
+    name = _host(from_name) or b"unknown"
+    seen = b" (" + _literal(from_address) + b")" if from_address else b""
+    return b"Received: from %b%b\r\n by %b with %b" % (name, seen, _host(by_host), _host(protocol))
 
 
 def _host(text: str) -> bytes:

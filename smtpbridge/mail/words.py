@@ -113,7 +113,8 @@ class _Run:
 
 def decode(value: bytes) -> str:
     """Return the whole value as text, its encoded words replaced in place; raise `NotUtf8`."""
-    return _decode(value, "strict") if b"=?" in value else _utf8(value, 0, len(value), "strict")
+    # `find`, because `in` takes its left side for a number first and throws an error away.
+    return _utf8(value, 0, len(value), "strict") if value.find(b"=?") < 0 else _decode(value, "strict")
 
 
 def decode_text(text: str) -> str:

@@ -30,8 +30,6 @@ its end is logged.  A sender that hung up changes nothing of all this.
 from collections.abc import Callable, Mapping
 from typing import assert_never
 
-from twisted.logger import Logger
-
 from smtpbridge.dialect.instructions import Refusal, Remark
 from smtpbridge.dialect.plan import Plan
 from smtpbridge.dialect.policy import Policy
@@ -40,6 +38,7 @@ from smtpbridge.mail.headers import HeaderBlock
 from smtpbridge.relay.deadlines import Deadlines
 from smtpbridge.relay.delivery import BROKEN, Delivery
 from smtpbridge.relay.keeping import Keeping
+from smtpbridge.relay.log import Log
 from smtpbridge.relay.pool import Pool
 from smtpbridge.relay.submission import Submission
 from smtpbridge.relay.tally import Limit, Tally
@@ -49,7 +48,7 @@ from smtpbridge.smtp.replies import Reply, reply
 class Bridge:
     """Take messages, relay them, answer for them."""
 
-    log = Logger()
+    log = Log()
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ an idle process has no timer at all.  A deadline may be up to a second late;
 the shortest that is configured counts in tens of seconds.
 """
 
+from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
@@ -48,12 +49,10 @@ class Deadlines:
     def __init__(self, clock: IReactorTime) -> None:
         """Take the time from `clock`."""
         self._clock = clock
+        # The clock's seconds, for everybody who has a deadline; asked for at each step of each message.
+        self.now: Callable[[], float] = clock.seconds
         self._watched: dict[Watched, None] = {}
         self._call: IDelayedCall | None = None
-
-    def now(self) -> float:
-        """Return the clock's seconds."""
-        return self._clock.seconds()
 
     def watch(self, somebody: Watched) -> None:
         """Look at that deadline from now on."""

@@ -205,11 +205,14 @@ class Delivery:
             outcome if outcome is not None else not_sent(transaction.envelope.recipients, _TOO_LATE)
             for outcome, transaction in zip(self._outcomes, self._transactions, strict=False)
         ]
-        self._note_refusals(outcomes)
+        not_whole = [outcome for outcome in outcomes if not outcome.is_whole]
+        if not_whole:
+            self._note_refusals(not_whole)
         settlement = settle(outcomes)
         keeping = self._bridge.keeping
         if not settlement.leftovers or keeping is None:
-            self._admit_partial(outcomes)
+            if not_whole:
+                self._admit_partial(outcomes)
             self.end(settlement.otherwise)
             return
 

@@ -12,8 +12,9 @@ def message_ids(epoch: Callable[[], float], process: int) -> Callable[[], str]:
     digits: names sort by time, and a clock that is set back makes no duplicate within the next 65,536 messages.
     """
     serial = count()
+    place = f"{process & 0xFFFF:04X}"
 
     def new() -> str:
-        return f"{int(epoch() * 1_000_000):013X}{process & 0xFFFF:04X}{next(serial) & 0xFFFF:04X}"
+        return f"{int(epoch() * 1_000_000):013X}{place}{next(serial) & 0xFFFF:04X}"
 
     return new

@@ -32,6 +32,8 @@ from enum import Enum
 from math import inf
 from typing import TypeAlias
 
+from smtpbridge.values import value
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -61,7 +63,7 @@ class Why(Enum):
     UNREACHABLE = "no host can be reached"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Grant:
     """Give the connection to the waiter."""
 

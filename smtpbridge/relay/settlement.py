@@ -28,6 +28,7 @@ from enum import Enum
 
 from smtpbridge.relay.verdict import Outcome, Refused, final_refusal, verdict
 from smtpbridge.smtp.replies import Reply
+from smtpbridge.values import value
 
 
 class Fate(Enum):
@@ -47,7 +48,7 @@ class Leftover:
     recipients: tuple[Refused, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settlement:
     """`answer` may be said once every leftover is durable; `otherwise` is said where that cannot be."""
 
@@ -59,8 +60,10 @@ class Settlement:
 def settle(outcomes: list[Outcome]) -> Settlement:
     """Decide about a message; `outcomes` are in the order of its plan, at least one."""
     plain = verdict(outcomes)
+    if plain.is_positive:
+        return Settlement(plain, (), plain)
     accepted = next((outcome.answer for outcome in outcomes if outcome.taken), None)
-    if accepted is None or plain.is_positive:
+    if accepted is None:
         return Settlement(plain, (), plain)
     leftovers = [leftover for place, outcome in enumerate(outcomes) for leftover in leftovers_of(place, outcome)]
     return Settlement(accepted, tuple(leftovers), plain)

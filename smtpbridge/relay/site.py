@@ -10,7 +10,6 @@ from ipaddress import IPv4Network, IPv6Network
 
 from twisted.internet.interfaces import IOpenSSLContextFactory
 from twisted.internet.threads import deferToThread
-from twisted.logger import Logger
 
 from smtpbridge.dialect.policy import UNSAID, Defaults
 from smtpbridge.relay.admission import Admission, Session
@@ -19,6 +18,7 @@ from smtpbridge.relay.bridge import Bridge
 from smtpbridge.relay.budget import Budget
 from smtpbridge.relay.deadlines import Deadlines
 from smtpbridge.relay.intake import MAX_FIELDS, long_header, many_fields
+from smtpbridge.relay.log import Log
 from smtpbridge.relay.logins import Logins
 from smtpbridge.relay.pace import TOO_MANY_CONNECTIONS, Pace
 from smtpbridge.relay.rates import Rates, network_of
@@ -60,7 +60,7 @@ class Habits:
 class Site(Admission):
     """One place where senders connect."""
 
-    log = Logger()
+    log = Log()
 
     def __init__(
         self,

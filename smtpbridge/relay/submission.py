@@ -1,12 +1,12 @@
 """A whole message with all that the relay must know of it, and what a transaction sends."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from smtpbridge.dialect.policy import UNSAID, Defaults
 from smtpbridge.mail.message import Envelope
 from smtpbridge.mail.trace import Trace
 from smtpbridge.relay.spool import Content
+from smtpbridge.values import value
 
 
 class Sendable(Protocol):
@@ -30,7 +30,7 @@ class Sendable(Protocol):
         """Give it back."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Submission:
     """
     A message as it came in.
@@ -53,7 +53,7 @@ class Submission:
     queued: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outgoing:
     """What an attempt sends, and until when it may wait for a connection."""
 

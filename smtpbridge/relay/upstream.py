@@ -37,6 +37,7 @@ from smtpbridge.smtp.client import ClientSession, Concluded, Event, GoAhead, Rea
 from smtpbridge.smtp.commands import Mail
 from smtpbridge.smtp.data import stuff
 from smtpbridge.smtp.replies import MOST_LINES_READ, MOST_OCTETS_READ, Excess, Reply
+from smtpbridge.values import value
 
 # Each command on the way to READY has the time of a command.
 _SETTING_UP = frozenset({State.HELLO, State.STARTTLS, State.SECURE_HELLO, State.AUTH, State.RESPONSES})
@@ -65,7 +66,7 @@ class Patience:
     max_reply_lines: int = MOST_LINES_READ
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Letter:
     """One transaction to send: envelope, header block (plain octets) and the body."""
 
@@ -211,17 +212,17 @@ class UpstreamConnection(Protocol):
     def _act(self, events: list[Event]) -> None:
         for event in events:
             match event:
-                case UpgradeTls():
-                    self._flush()
-                    self._start_tls()
                 # One piece may hold a good answer and the server's farewell: what follows then ends it.
-                case Ready() if self.takes_mail:
-                    self.deadline = NEVER
-                    self._caller.ready(self)
                 case GoAhead() if self.session.state is State.BODY:
                     self._write_data()
                 case Concluded():
                     self._conclude(event)
+                case UpgradeTls():
+                    self._flush()
+                    self._start_tls()
+                case Ready() if self.takes_mail:
+                    self.deadline = NEVER
+                    self._caller.ready(self)
                 case Unusable():
                     if event.excess is not None:
                         self._caller.reached(_EXCESSES[event.excess])
@@ -230,9 +231,10 @@ class UpstreamConnection(Protocol):
 
     def _wait_for_the_next(self) -> None:
         """A whole reply has come: the time of the next begins.  An octet at a time must not hold a connection."""
-        if self.session.state is State.ENVELOPE:
-            self._wait(self._patience.data if self.session.awaits_data else self._patience.command)
-        elif self.session.state in _SETTING_UP:
+        session = self.session
+        if session.state is State.ENVELOPE:
+            self._wait(self._patience.data if session.awaits_data else self._patience.command)
+        elif session.state in _SETTING_UP:
             self._wait(self._patience.command)
 
     def _flush(self) -> None:

@@ -25,6 +25,7 @@ from enum import Enum
 
 from smtpbridge.smtp.client import Concluded, Phase
 from smtpbridge.smtp.replies import Reply, reply
+from smtpbridge.values import value
 
 # 421: the connection ends.  530, 534, 535, 538: who the bridge is (RFC 4954, 6), which is no fault of the sender.
 _ABOUT_THE_CONNECTION = frozenset({421, 530, 534, 535, 538})
@@ -49,7 +50,7 @@ class Stage(Enum):
     DATA = "data"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """One transaction: who was taken, who was refused, of whom nobody knows; `answer` is the reply behind it all."""
 
@@ -58,6 +59,11 @@ class Outcome:
     unknown: tuple[str, ...]
     answer: Reply
     stage: Stage = Stage.DATA
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether everybody was taken."""
+        return not self.refused and not self.unknown
 
     @property
     def is_about_the_provider(self) -> bool:
@@ -95,11 +101,11 @@ def not_sent(recipients: tuple[str, ...], answer: Reply) -> Outcome:
 
 def verdict(outcomes: list[Outcome]) -> Reply:
     """Return the reply to the message's sender; `outcomes` are in the order of the plan, at least one."""
+    if all(outcome.is_whole for outcome in outcomes):
+        return outcomes[0].answer
     taken = [address for outcome in outcomes for address in outcome.taken]
     refused = [one for outcome in outcomes for one in outcome.refused]
     unknown = [address for outcome in outcomes for address in outcome.unknown]
-    if not refused and not unknown:
-        return outcomes[0].answer
     if not taken and not unknown:
         return for_sender(worst([one.answer for one in refused]))
     if not refused:

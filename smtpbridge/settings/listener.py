@@ -7,7 +7,6 @@ this machine alone, so it is no such reason: whoever opens a listener to a
 network has to say to whom.
 """
 
-
 from smtpbridge.settings import checks
 from smtpbridge.settings.credential import read_own_defaults
 from smtpbridge.settings.endpoint import EndpointText, Reach, read_endpoint

@@ -123,14 +123,14 @@ def stuff(octets: bytes) -> bytes:
     """Double the dot of every line that begins with one (RFC 5321, 4.5.2); `octets` begin at a line's start."""
     if octets.startswith(b"."):
         octets = b"." + octets
-    return octets.replace(b"\r\n.", b"\r\n..") if b"\n." in octets else octets
+    return octets.replace(b"\r\n.", b"\r\n..")
 
 
 def unstuff(octets: bytes) -> bytes:
     """Take the first dot off every line that begins with one; `octets` begin at a line's start."""
     if octets.startswith(b"."):
         octets = octets[1:]
-    return octets.replace(b"\r\n.", b"\r\n") if b"\n." in octets else octets
+    return octets.replace(b"\r\n.", b"\r\n")
 
 
 def canonical(blocks: Iterable[bytes]) -> Iterator[bytes]:

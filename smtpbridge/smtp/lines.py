@@ -37,10 +37,12 @@ class LineReader:
         self.limit = limit
         self._held = b""
         self._at = 0
+        # The line that is read now began with octets that were dropped, the last of them a CR; it has had a bare LF.
         self._overrun = False
-        # The last octet that was dropped of a line too long was a CR; the line that is read now has had a bare LF.
         self._dropped_cr = False
         self._torn = False
+        # Whether one of the three is so.
+        self._odd = False
 
     def feed(self, octets: bytes) -> None:
         """Take what the peer sent."""
@@ -51,20 +53,26 @@ class LineReader:
         """Return the next line or what is wrong with it; `None` when no line is complete."""
         held, start = self._held, self._at
         end = held.find(b"\n", start)
-        if end < 0:
-            if len(held) - start >= self.limit:
-                self._drop()
-            return None
+        if end > start and held[end - 1] == 13 and end - start < self.limit and not self._odd:
+            self._at = end + 1
+            return held[start : end - 1]
+        if end >= 0:
+            return self._odd_line(start, end)
+        if len(held) - start >= self.limit:
+            self._drop()
+        return None
+
+    def _odd_line(self, start: int, end: int) -> bytes | Defect:
+        """Return a line that may have something wrong; the next one begins behind its LF."""
         self._at = end + 1
-        sound = held[end - 1] == 13 if end > start else self._dropped_cr
+        sound = self._held[end - 1] == 13 if end > start else self._dropped_cr
         torn, self._torn = self._torn, not sound
-        self._dropped_cr = False
-        if self._overrun or end + 1 - start > self.limit:
-            self._overrun = False
+        overrun = self._overrun or end - start >= self.limit
+        self._overrun = self._dropped_cr = False
+        self._odd = self._torn
+        if overrun:
             return Defect.TOO_LONG
-        if torn or not sound:
-            return Defect.BARE_LF
-        return held[start : end - 1]
+        return self._held[start : end - 1] if sound and not torn else Defect.BARE_LF
 
     def take_rest(self) -> bytes:
         """Return all octets that no line has used yet, and forget them."""
@@ -78,6 +86,6 @@ class LineReader:
 
     def _drop(self) -> None:
         """Drop an unfinished line that is already too long; its LF will still be seen."""
-        self._overrun = True
+        self._overrun = self._odd = True
         self._dropped_cr = self._held.endswith(b"\r")
         self._held, self._at = b"", 0

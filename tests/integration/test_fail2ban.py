@@ -70,7 +70,15 @@ def log_in(port: int, user: str, secret: str, hello: str = "client.example.com")
         "2026-11-20T11:42:27+0000 [smtpbridge.tap#info] worker=12 ",
         f"mail twistd[123]: {STAMP} info worker=1 ",
     ],
-    ids=["our-file", "twistd-logfile", "syslog", "journal", "a-worker", "a-worker-in-a-logfile", "a-worker-in-a-journal"],
+    ids=[
+        "our-file",
+        "twistd-logfile",
+        "syslog",
+        "journal",
+        "a-worker",
+        "a-worker-in-a-logfile",
+        "a-worker-in-a-journal",
+    ],
 )
 def test_a_failure_is_found_wherever_the_line_is_kept(tmp_path: Path, start: str, address: str) -> None:
     assert found_in_lines(tmp_path, start + REFUSED.format(address)) == [address]

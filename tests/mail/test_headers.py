@@ -116,3 +116,21 @@ def test_fields_are_counted_as_they_would_be_cut(lines: list[bytes]) -> None:
     octets = b"".join(line + b"\r\n" for line in [b"A: b", *lines])
 
     assert count_fields(octets) == len(HeaderBlock.parse(octets).fields)
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\n"])
+@pytest.mark.parametrize("strange", [b"A\nB: one", b"A b: one", b"A", b": one", b" A: one", b"A: one\rB: two", b""])
+def test_one_strange_line_changes_nothing_about_the_names_of_the_others(strange: bytes, end: bytes) -> None:
+    block = HeaderBlock.parse(b"From: a@b.example\r\n" + strange + b"\r\nTO : c@d.example" + end)
+
+    assert (block.names[0], block.names[-1]) == (b"from", b"to")
+    assert block.fields[-1] == b"TO : c@d.example\r\n"
+    assert b"".join(block.fields).count(b"\r\n") == (2 if not strange else 3)
+
+
+def test_names_that_are_long_together_are_read_like_others() -> None:
+    names = [b"X-%d-%b" % (number, b"N" * 60) for number in range(40)]
+
+    block = HeaderBlock.parse(b"".join(name + b": v\r\n" for name in names))
+
+    assert list(block.names) == [name.lower() for name in names]

@@ -1,6 +1,5 @@
 """From the data of a message to its content, or to the refusal."""
 
-
 import pytest
 from twisted.trial.unittest import TestCase
 
