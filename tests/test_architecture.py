@@ -56,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # What `cli` does, by subject; it belongs to `cli`.
     "commands": ANYTHING,
 }
-# Nobody imports these: the plugin names `tap`, the installed command names `cli`, the parent names its workers' program.
+# Nobody imports these: the plugin names `tap`, the command that is installed `cli`, the parent its workers' program.
 ROOTS = {"tap", "cli", "workers.__main__"}
 
 PURE = (
