@@ -150,6 +150,9 @@ def test_a_worker_that_is_killed_under_load_loses_nothing_that_was_taken_and_is_
             relay.says(r"(?s)worker 1 is gone.*worker 1 is ready")
             before = len(load.taken)
             eventually(lambda: len(load.taken) > before + 50, "messages taken after the replacement")
+            # The senders may all be at the other one by now, and stay there; whoever comes now does not.
+            with connected(relay.port, 1) as (talk,):
+                assert talk.send(SENDER, RECIPIENTS, message("by the new one")).startswith(b"250")
         assert relay.stop() == 0
 
         subjects = Counter(one.field("Subject") for one in upstream.new_messages())
