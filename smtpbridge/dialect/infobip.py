@@ -27,6 +27,18 @@ _OPENS = {True: b"X-IB-Track-Opens: true\r\n", False: b"X-IB-Track-Opens: false\
 _CLICKS = {True: b"X-IB-Track-Clicks: true\r\n", False: b"X-IB-Track-Clicks: false\r\n"}
 _HIGH = b"X-IB-Client-Priority: HIGH\r\n"
 _CALLBACK = b"X-IB-Callback-Data: "
+_NOT_OURS = {
+    b"x-ib-callback-data": Remark(
+        "own-callback-data",
+        "X-IB-Callback-Data of the sender stays: what Infobip reports of this message makes no events",
+    ),
+    b"x-ib-notify-url": Remark(
+        "own-notify-url", "X-IB-Notify-Url of the sender stays: delivery reports of this message do not come here"
+    ),
+    b"x-ib-tracking-url": Remark(
+        "own-tracking-url", "X-IB-Tracking-Url of the sender stays: opens and clicks of this message are not told here"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +58,12 @@ class Fields:
     warnings: tuple[Remark, ...] = ()
 
 
-def write(wishes: Instructions, policy: Policy, account: Account, own: frozenset[bytes]) -> Fields:
-    """Return the `X-IB-*` fields; `own` holds the lower-case names of those that the sender wrote itself."""
+def write(wishes: Instructions, policy: Policy, account: Account, own: frozenset[bytes], token: str = "") -> Fields:
+    """
+    Return the `X-IB-*` fields; `own` holds the lower-case names of those that the sender wrote itself.
+
+    `token` is the callback data where the policy wants one there.
+    """
     fields: list[bytes] = []
     if b"x-ib-track" not in own:
         if b"x-ib-track-opens" not in own:
@@ -59,13 +75,23 @@ def write(wishes: Instructions, policy: Policy, account: Account, own: frozenset
         fields.append(_HIGH)
     fields += _ids(wishes.campaign or "", policy, account, own)
     fields += [field for name, field in _configured(*_settings(policy)) if name not in own]
-    if policy.callback_data is CallbackData.NONE or b"x-ib-callback-data" in own:
+    if token:
+        return _with_token(fields, token, own)
+    if policy.callback_data is not CallbackData.JSON or b"x-ib-callback-data" in own:
         return Fields(b"".join(fields))
     text = callback_text(wishes, policy.callback_data_limit, len(_CALLBACK))
     if text is None:
         return Fields(b"".join(fields))
     fields.append(_CALLBACK + "\r\n ".join(text.lines).encode("ascii") + b"\r\n")
     return Fields(b"".join(fields), (_left_out(text, policy.callback_data_limit),) if text.truncated else ())
+
+
+def _with_token(fields: list[bytes], token: str, own: frozenset[bytes]) -> Fields:
+    """Return the fields with the token, and a warning where one of the sender's own leads reports past us."""
+    if b"x-ib-callback-data" not in own:
+        fields.append(_CALLBACK + token.encode("ascii") + b"\r\n")
+    lost = tuple([remark for name, remark in _NOT_OURS.items() if name in own]) if own else ()
+    return Fields(b"".join(fields), lost)
 
 
 def tracks_clicks(wishes: Instructions, policy: Policy, own: frozenset[bytes]) -> bool:

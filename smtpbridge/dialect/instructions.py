@@ -13,12 +13,7 @@ integers and exponents survive).
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-
-class Number(str):
-    """A JSON number as the sender spelled it, for instance `1e400`."""
-
-    __slots__ = ()
-
+from smtpbridge.dialect.number import Number
 
 Json: TypeAlias = "str | Number | bool | list[Json] | dict[str, Json] | None"
 
@@ -58,19 +53,25 @@ class Instructions:
     dkim_key: str | None = None
 
 
+# Of a message that asks for nothing, as most do; one for all of them.
+NOTHING = Instructions()
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """
     Nobody gets the message, and the sender is told why.
 
     `code` and `enhanced` are those of the SMTP reply (RFC 5321, 4.2; RFC 3463); `text` is printable ASCII.  `limit` is
-    the key in the configuration whose bound the message is over, to count by; empty where there is none.
+    the key in the configuration whose bound the message is over, to count by; empty where there is none.  `kind` is a
+    fixed word to count by (`kinds`).
     """
 
     text: str
     code: int = 550
     enhanced: str = "5.6.0"
     limit: str = ""
+    kind: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ from json import JSONDecodeError, JSONDecoder
 from json.encoder import encode_basestring_ascii as quote
 from typing import NoReturn
 
-from smtpbridge.dialect.instructions import Json, Number
+from smtpbridge.dialect.instructions import Json
+from smtpbridge.dialect.number import Number
 from smtpbridge.errors import SmtpbridgeError
 
 MOST_LEVELS = 100  # nobody's metadata is that deep, and walking down costs stack
@@ -126,8 +127,8 @@ def read_strict(text: str, most_values: int = MOST_VALUES, most_levels: int = MO
         value, end = _STRICT.raw_decode(text, len(text) - len(text.lstrip(_BLANKS_OF_JSON)))
     except JSONDecodeError as error:
         raise BadJson(error.pos, "not JSON") from error
-    except RecursionError as error:
-        raise TooDeep from error
+    except RecursionError as depth:
+        raise TooDeep from depth
     if rest := text[end:].lstrip(_BLANKS_OF_JSON):
         raise BadJson(len(text) - len(rest), "not JSON")
     _check_depth(value, text, most_levels)
@@ -146,8 +147,8 @@ def read_lenient(text: str, most_values: int = MOST_VALUES, most_levels: int = M
         at_end = error.pos >= len(mended.rstrip())
         reason = "unexpected end" if at_end else _REASONS.get(error.msg, "not JSON")
         raise BadJson(position, reason) from error
-    except RecursionError as error:
-        raise TooDeep from error
+    except RecursionError as depth:
+        raise TooDeep from depth
     _check_depth(value, mended, most_levels)
     return value
 

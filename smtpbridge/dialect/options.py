@@ -43,7 +43,7 @@ def judge(wishes: Instructions, policy: Policy, subaccount: str, *, can_inline: 
     inline_css = bool(wishes.inline_css) and can_inline and policy.on_inline_css is Unsupported.MAP
     for lack, stance in _lacks(wishes, policy, inline_css):
         if stance is Unsupported.REFUSE:
-            return Refusal(lack.text)
+            return Refusal(lack.text, kind=lack.kind)
         warnings.append(lack)
     booked = policy.subaccounts.get(subaccount) if subaccount else None
     if subaccount and booked is None:

@@ -10,10 +10,11 @@ The body is one for all transactions: as it came, or in pieces, of which most
 are spans of the old body, so a large one is never copied for a small change.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from smtpbridge.dialect.instructions import Remark
+from smtpbridge.dialect.instructions import NOTHING, Instructions, Remark
+from smtpbridge.dialect.remembered import Remembered
 from smtpbridge.mail.message import Envelope
 
 
@@ -69,7 +70,8 @@ class Plan:
     The transactions in order; `warnings` and `notes` as in `Reading`.
 
     `body` is what all of them carry below their headers, in order; `None` is the body as it came.  `transactional`
-    tells that somebody waits for this message, so a queue lets it pass others.
+    tells that somebody waits for this message, so a queue lets it pass others.  `wishes` are what the message asks for,
+    to count by; `remembered` is what to remember of it where its fields carry a token.
     """
 
     transactions: tuple[Transaction, ...]
@@ -77,3 +79,5 @@ class Plan:
     notes: tuple[Remark, ...] = ()
     body: tuple[Piece, ...] | None = None
     transactional: bool = False
+    wishes: Instructions = field(default=NOTHING, compare=False)
+    remembered: Remembered | None = None

@@ -35,9 +35,10 @@ class CampaignHome(Enum):
 
 
 class CallbackData(Enum):
-    """What `X-IB-Callback-Data` carries."""
+    """What `X-IB-Callback-Data` carries; the token leads back to what is kept of the message."""
 
     JSON = "json"
+    TOKEN = "token"
     NONE = "none"
 
 

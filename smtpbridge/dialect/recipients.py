@@ -50,7 +50,7 @@ class _Domains:
         self._characters += len(domain)
         if self._characters > self._most:
             text = f"X-MSYS-API cc, bcc and archive are limited to {self._most} characters of domains outside ASCII"
-            raise Refused(Refusal(text, limit="max_idn_characters"))
+            raise Refused(Refusal(text, limit="max_idn_characters", kind="limit"))
 
 
 def read_copies(document: dict[str, Json], warnings: list[Remark], bounds: Bounds = USUAL) -> Copies:
@@ -63,7 +63,7 @@ def read_copies(document: dict[str, Json], warnings: list[Remark], bounds: Bound
         return _NONE
     if count > MOST_COPIES:
         text = f"X-MSYS-API cc, bcc and archive hold {count} recipients, more than {MOST_COPIES}"
-        raise Refused(Refusal(text))
+        raise Refused(Refusal(text, kind="copies"))
     domains = _Domains(bounds.max_idn_characters)
     return Copies(**{field: _mailboxes(entries, field, domains, warnings) for field, entries in lists.items()})
 
@@ -98,9 +98,9 @@ def _mailbox(entry: Json, field: str, domains: _Domains) -> NamedAddress:
         domains.meet(written)
     try:
         found = parse_mailbox(written)
-    except NonAsciiLocalPart as error:
-        refusal = _no_address(written, field, error.reason, enhanced="5.6.7")  # RFC 6531, 3.5
-        raise Refused(refusal, mendable=True) from error
+    except NonAsciiLocalPart as foreign:
+        refusal = _no_address(written, field, foreign.reason, enhanced="5.6.7")  # RFC 6531, 3.5
+        raise Refused(refusal, mendable=True) from foreign
     except BadAddress as error:
         raise Refused(_no_address(written, field, error.reason), mendable=True) from error
     return NamedAddress(found.address, name) if name else found
@@ -108,4 +108,5 @@ def _mailbox(entry: Json, field: str, domains: _Domains) -> NamedAddress:
 
 def _no_address(entry: Json, field: str, reason: str, enhanced: str = "5.6.0") -> Refusal:
     shown = quoted(entry) if isinstance(entry, str) else quoted(write(entry))
-    return Refusal(f"X-MSYS-API '{field}' entry {shown} is not a valid address: {reason}", enhanced=enhanced)
+    text = f"X-MSYS-API '{field}' entry {shown} is not a valid address: {reason}"
+    return Refusal(text, enhanced=enhanced, kind="address")

@@ -28,10 +28,10 @@ def envelope_sender(sender: str, header: HeaderBlock, envelope_from: str) -> str
         return sender
     if envelope_from != "auto":
         return envelope_from
-    author = _author(header)
-    if author is None or (sender and aligned(sender, author)):
+    address = author(header)
+    if address is None or (sender and aligned(sender, address)):
         return sender
-    return author
+    return address
 
 
 def aligned(one: str, other: str) -> bool:
@@ -52,7 +52,7 @@ def _public_suffixes() -> PublicSuffixList:
     return PublicSuffixList()
 
 
-def _author(header: HeaderBlock) -> str | None:
+def author(header: HeaderBlock) -> str | None:
     """Return the first address in the first From field that has one."""
     for value in header.values(b"from"):
         address = _read_address(value) if len(value) <= _LONGEST_CACHED else first_address(value)

@@ -34,8 +34,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from smtpbridge.dialect.bounds import USUAL, Bounds
-from smtpbridge.dialect.instructions import Instructions, Json, Number, Reading, Refusal, Remark
+from smtpbridge.dialect.instructions import NOTHING, Instructions, Json, Reading, Refusal, Remark
 from smtpbridge.dialect.jsontext import BadJson, TooDeep, TooManyValues, TooMuch, read_lenient, read_strict, write
+from smtpbridge.dialect.number import Number
 from smtpbridge.dialect.recipients import read_copies
 from smtpbridge.dialect.typed import CONTROL, Refused, array, boolean, json_object, quoted, string
 from smtpbridge.mail import words
@@ -74,11 +75,11 @@ def read(values: Sequence[bytes], bounds: Bounds = USUAL) -> Reading | Refusal:
         values = list(dict.fromkeys(values))
     octets = sum(map(len, values))
     if octets > bounds.max_json_bytes:
-        return Refusal(f"X-MSYS-API is limited to {bounds.max_json_bytes} bytes", limit="max_json_bytes")
+        return Refusal(f"X-MSYS-API is limited to {bounds.max_json_bytes} bytes", limit="max_json_bytes", kind="limit")
     # A word has more than two octets, so few values are looked through.
     if octets > 2 * bounds.max_encoded_words and _words(values) > bounds.max_encoded_words:
         text = f"X-MSYS-API is limited to {bounds.max_encoded_words} encoded words"
-        return Refusal(text, limit="max_encoded_words")
+        return Refusal(text, limit="max_encoded_words", kind="limit")
     value = values[0] if len(values) == 1 else _the_one(values)
     return _read_one(value, bounds) if isinstance(value, bytes) else value
 
@@ -92,7 +93,7 @@ def _words(values: Sequence[bytes]) -> int:
 def _the_one(values: Sequence[bytes]) -> bytes | Refusal:
     """Return the only value that says something: of several with one meaning the first; empty ones do not count."""
     if len(values) > _MOST_FIELDS:
-        return Refusal(f"X-MSYS-API is there {len(values)} times with different values")
+        return Refusal(f"X-MSYS-API is there {len(values)} times with different values", kind="differs")
     said: dict[str | bytes, bytes] = {}
     for value in values:
         unfolded = _FOLD.sub(b" ", value)
@@ -103,7 +104,7 @@ def _the_one(values: Sequence[bytes]) -> bytes | Refusal:
         if meaning not in ("", "null"):
             said.setdefault(meaning, value)
     if len(said) > 1:
-        return Refusal(f"X-MSYS-API is there {len(said)} times with different values")
+        return Refusal(f"X-MSYS-API is there {len(said)} times with different values", kind="differs")
     return next(iter(said.values()), b"")
 
 
@@ -141,18 +142,18 @@ def _climb(value: bytes, bounds: Bounds) -> Reading:
     notes: list[Remark] = []
     try:
         document = _parse(value, bounds, warnings, notes)
-    except words.NotUtf8 as error:
-        text = f"{_PARSE_ERROR}: not UTF-8 at byte {error.offset + 1}"
-        raise Refused(Refusal(text), mendable=True) from error
-    except TooManyValues as error:
+    except words.NotUtf8 as undecodable:
+        text = f"{_PARSE_ERROR}: not UTF-8 at byte {undecodable.offset + 1}"
+        raise Refused(Refusal(text, kind="utf-8"), mendable=True) from undecodable
+    except TooManyValues as excess:
         text = f"X-MSYS-API is limited to {bounds.max_json_values} values"
-        raise Refused(Refusal(text, limit="max_json_values")) from error
-    except TooDeep as error:
+        raise Refused(Refusal(text, limit="max_json_values", kind="limit")) from excess
+    except TooDeep as depth:
         text = f"X-MSYS-API is limited to {bounds.max_json_levels} levels of nesting"
-        raise Refused(Refusal(text, limit="max_json_levels")) from error
+        raise Refused(Refusal(text, limit="max_json_levels", kind="limit")) from depth
     except BadJson as error:
         text = f"{_PARSE_ERROR}: {error.reason} at character {error.position + 1}"
-        raise Refused(Refusal(text), mendable=True) from error
+        raise Refused(Refusal(text, kind="json"), mendable=True) from error
     instructions = _interpret(document, bounds, warnings, notes)
     return Reading(instructions, tuple(warnings), tuple(notes))
 
@@ -198,9 +199,9 @@ def _decode_strings(value: Json) -> Json:
 
 def _interpret(document: Json, bounds: Bounds, warnings: list[Remark], notes: list[Remark]) -> Instructions:
     if document is None:
-        return Instructions()
+        return NOTHING
     if not isinstance(document, dict):
-        raise Refused(Refusal("X-MSYS-API must be of type 'json object'"))
+        raise Refused(Refusal("X-MSYS-API must be of type 'json object'", kind="type"))
     _note_ignored(document, _FIELDS, _IGNORED_FIELDS, "field", notes)
     campaign = _campaign(document.get("campaign_id"))
     metadata = json_object(document.get("metadata"), "metadata")
@@ -233,9 +234,10 @@ def _campaign(value: Json) -> str | None:
     if campaign is None:
         return None
     if len(campaign.encode("utf-8", "surrogatepass")) > MOST_CAMPAIGN_OCTETS:
-        raise Refused(Refusal(f"smtpapi_campaign_id context is limited to {MOST_CAMPAIGN_OCTETS} bytes"))
+        text = f"smtpapi_campaign_id context is limited to {MOST_CAMPAIGN_OCTETS} bytes"
+        raise Refused(Refusal(text, kind="campaign"))
     if CONTROL.search(campaign):
-        raise Refused(Refusal("X-MSYS-API 'campaign_id' must not hold control characters"))
+        raise Refused(Refusal("X-MSYS-API 'campaign_id' must not hold control characters", kind="campaign"))
     return campaign
 
 
@@ -252,7 +254,7 @@ def _tags(value: Json, notes: list[Remark]) -> tuple[str, ...] | None:
 
 def _tag(entry: Json) -> str:
     if isinstance(entry, (list, dict)):
-        raise Refused(Refusal("X-MSYS-API 'tags' must be of type 'json array' of 'json string'"))
+        raise Refused(Refusal("X-MSYS-API 'tags' must be of type 'json array' of 'json string'", kind="type"))
     # A number is its own JSON text.
     return str(entry) if isinstance(entry, str) else write(entry)
 

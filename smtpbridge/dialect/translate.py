@@ -38,6 +38,7 @@ from smtpbridge.dialect.layout import API, Layout, layout_of
 from smtpbridge.dialect.options import judge
 from smtpbridge.dialect.plan import Frame, Plan, Transaction
 from smtpbridge.dialect.policy import UNSAID, Defaults, Policy
+from smtpbridge.dialect.remembered import remembered
 from smtpbridge.dialect.sender import envelope_sender
 from smtpbridge.dialect.unsubscribe import unsubscribe_fields
 from smtpbridge.mail import trace as trace_fields
@@ -68,14 +69,16 @@ def translate(
     subaccount: str = "",
     defaults: Defaults = UNSAID,
     body: Octets = b"",
+    token: str = "",
 ) -> Plan | Refusal:
     """
     Return what is to be sent for the message, or the reply that refuses it; never fails.
 
     `defaults` are what the listener and the login of the sender say in place of `policy`; `body` is in wire form.
+    With a `token`, the text that leads back to this message, the plan tells what to remember of it.
     """
     if header.count(b"received") > _MOST_HOPS:
-        return Refusal(f"More than {_MOST_HOPS} Received fields: the message is in a loop", 554, "5.4.6")
+        return Refusal(f"More than {_MOST_HOPS} Received fields: the message is in a loop", 554, "5.4.6", kind="loop")
     header, reading = read_wishes(header, policy.bounds)
     if isinstance(reading, Refusal):
         return reading
@@ -89,7 +92,7 @@ def translate(
     reworked = rework(header, body, inline_css=judgement.inline_css, clicks_tracked=clicks_tracked)
     if reworked.too_many_links:
         wishes = replace(wishes, click_tracking=False)
-    fields = infobip.write(wishes, policy, judgement.account, layout.own)
+    fields = infobip.write(wishes, policy, judgement.account, layout.own, token)
     sharing = share_out(envelope.recipients, wishes, policy.bcc)
     sender = envelope_sender(envelope.sender, header, policy.envelope_from)
     transactional = policy.transactional if wishes.transactional is None else wishes.transactional
@@ -110,7 +113,10 @@ def translate(
     if template and not all(unsubscribe):
         warnings += (_NO_UNSUBSCRIBE,)
     notes = reading.notes + reworked.notes + _notes(envelope.sender, sender, sharing)
-    return Plan(tuple(transactions), warnings, notes, reworked.pieces, transactional)
+    known = None
+    if token and b"x-ib-callback-data" not in layout.own:
+        known = remembered(envelope, header, wishes, policy, subaccount, sharing)
+    return Plan(tuple(transactions), warnings, notes, reworked.pieces, transactional, wishes, known)
 
 
 def _envelope(given: Envelope, sender: str, recipients: tuple[str, ...]) -> Envelope:

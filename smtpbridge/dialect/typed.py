@@ -9,7 +9,8 @@ one is known, and follow its pattern where none is.
 import re
 from json.encoder import encode_basestring_ascii as quote
 
-from smtpbridge.dialect.instructions import Json, Number, Refusal
+from smtpbridge.dialect.instructions import Json, Refusal
+from smtpbridge.dialect.number import Number
 from smtpbridge.errors import SmtpbridgeError
 
 # C0, DEL and C1: what neither a header nor a command may ever hold (RFC 5322, 2.2; RFC 5321, 4.1.2).
@@ -31,7 +32,7 @@ class Refused(SmtpbridgeError):
 
 def wrong_type(field: str, wanted: str) -> Refused:
     """Return SparkPost's complaint about the type of a field."""
-    return Refused(Refusal(f"X-MSYS-API '{field}' must be of type '{wanted}'"))
+    return Refused(Refusal(f"X-MSYS-API '{field}' must be of type '{wanted}'", kind="type"))
 
 
 def quoted(text: str) -> str:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpbridge.dialect.callback_data import CallbackText, callback_text
-from smtpbridge.dialect.instructions import Instructions, Json, Number
+from smtpbridge.dialect.instructions import Instructions, Json
+from smtpbridge.dialect.number import Number
 
 _COLUMN = 20
 _TEXT = st.one_of(

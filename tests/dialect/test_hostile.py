@@ -9,6 +9,7 @@ What goes wrong inside of one call of an expression does not, but then this modu
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from functools import cache, partial
 from types import FrameType
 from typing import Any, TypeVar
@@ -311,7 +312,7 @@ def test_a_header_that_is_refused_for_its_size_is_not_read_again_in_another_way(
     ],
 )
 def test_what_is_over_a_bound_is_refused_with_the_bound_and_its_key(raw: bytes, bounds: Bounds, text: str) -> None:
-    (key,) = (name for name in bounds.__slots__ if getattr(bounds, name) != getattr(USUAL, name))
+    (key,) = (one.name for one in fields(bounds) if getattr(bounds, one.name) != getattr(USUAL, one.name))
 
     assert read([raw], bounds) == Refusal(text, 550, "5.6.0", limit=key)
     header = HeaderBlock.parse(block(field(b" " + raw)))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpbridge.dialect.instructions import Json, Number
+from smtpbridge.dialect.instructions import Json
 from smtpbridge.dialect.jsontext import (
     MOST_VALUES,
     BadJson,
@@ -16,6 +16,7 @@ from smtpbridge.dialect.jsontext import (
     read_strict,
     write,
 )
+from smtpbridge.dialect.number import Number
 
 NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,4})?", fullmatch=True).map(Number)
 VALUES: st.SearchStrategy[Json] = st.recursive(

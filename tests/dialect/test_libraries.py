@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from smtpbridge.dialect.instructions import Instructions, Json, Mailbox, Number, Reading, Refusal
+from smtpbridge.dialect.instructions import Instructions, Json, Mailbox, Reading, Refusal
+from smtpbridge.dialect.number import Number
 from smtpbridge.dialect.sparkpost import read
 from smtpbridge.mail.headers import HeaderBlock, end_of_header
 

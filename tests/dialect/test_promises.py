@@ -6,8 +6,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpbridge.dialect.instructions import Json, Number, Refusal
+from smtpbridge.dialect.instructions import Json, Refusal
 from smtpbridge.dialect.jsontext import write
+from smtpbridge.dialect.number import Number
 from smtpbridge.dialect.plan import Plan
 from smtpbridge.dialect.policy import BccStyle, CampaignHome, Policy
 from smtpbridge.dialect.translate import translate

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpbridge.dialect.instructions import Instructions, Mailbox, Number, Reading, Refusal
+from smtpbridge.dialect.instructions import Instructions, Mailbox, Reading, Refusal
+from smtpbridge.dialect.number import Number
 from smtpbridge.dialect.sparkpost import read
 from smtpbridge.mail.addresses import parse_address
 

@@ -11,8 +11,9 @@ import re
 from json.scanner import py_make_scanner  # type: ignore[attr-defined] # not in typeshed, and the point of it all
 from typing import Any, NoReturn
 
-from smtpbridge.dialect.instructions import Json, Number
+from smtpbridge.dialect.instructions import Json
 from smtpbridge.dialect.jsontext import MOST_LEVELS, BadJson, read_lenient, read_strict, write
+from smtpbridge.dialect.number import Number
 
 _REASON = re.compile(r"[ -~]{1,80}")
 

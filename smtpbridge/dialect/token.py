@@ -1,0 +1,62 @@
+"""
+Write and read the token by which a notification leads back to its message: `X-IB-Callback-Data` while events are on.
+
+How it works: the token proper is 16 random octets, the key under which the ledger has the message.  As text it is
+followed by a code (HMAC-SHA-256, cut to 14 octets) under a key that nobody else has, so that what was made up or
+damaged is told from what was given out without asking the ledger.  Both together are 40 characters of base64 for URLs
+(RFC 4648, 5): no white space, nothing to fold, and nothing about the message.
+
+The key, and the last part of the inbox's address, come from the one secret of the configuration by different labels:
+who knows the address, as Infobip does, learns nothing of the key.
+
+What must not be known here: chance, where the secret is kept, and what a token leads to.
+"""
+
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+
+OCTETS = 16
+TEXT_LENGTH = 40
+SAMPLE = TEXT_LENGTH * "0"
+"""What stands for a token where none is given out."""
+_CODE_OCTETS = 14
+_KEY_LABEL = b"smtpbridge events: key of tokens"
+_PATH_LABEL = b"smtpbridge events: path of the inbox"
+_PATH_OCTETS = 24
+
+
+class Tokens:
+    """The two directions, under one key."""
+
+    def __init__(self, secret: bytes) -> None:
+        """Derive the key from the secret of the configuration."""
+        self._key = _derived(secret, _KEY_LABEL)
+
+    def write(self, token: bytes) -> str:
+        """Return the text of a token of 16 octets."""
+        return urlsafe_b64encode(token + self._code(token)).decode("ascii")
+
+    def read(self, text: str) -> bytes | None:
+        """Return the token, `None` for any text that `write` has not given."""
+        text = text.strip()
+        if len(text) != TEXT_LENGTH or not text.isascii():
+            return None
+        try:
+            octets = urlsafe_b64decode(text)
+        except Base64Error:
+            return None
+        token, code = octets[:OCTETS], octets[OCTETS:]
+        return token if hmac.compare_digest(code, self._code(token)) else None
+
+    def _code(self, token: bytes) -> bytes:
+        return hmac.digest(self._key, token, "sha256")[:_CODE_OCTETS]
+
+
+def inbox_path(secret: bytes) -> str:
+    """Return the last part of the inbox's address, without a slash: whoever knows it may post."""
+    return urlsafe_b64encode(_derived(secret, _PATH_LABEL)[:_PATH_OCTETS]).decode("ascii")
+
+
+def _derived(secret: bytes, label: bytes) -> bytes:
+    return hmac.digest(secret, label, "sha256")
