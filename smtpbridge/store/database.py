@@ -27,6 +27,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 from urllib.parse import quote
@@ -34,7 +35,6 @@ from urllib.parse import quote
 from smtpbridge.store.errors import SchemaTooNew, StoreBusy, StoreError
 
 DATABASE = "queue.sqlite3"
-_WRITING = "writing.lock"
 
 # How long to sleep before the lock is tried again: no longer than a commit takes on a quick disk.
 _POLL_SECONDS = 0.001
@@ -80,6 +80,18 @@ _V1 = (
 )
 MIGRATIONS: Sequence[Sequence[str]] = (_V1,)
 
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What tells one database in a folder from another: its file, its lock, and how its schema came to be."""
+
+    file: str
+    lock: str
+    migrations: Sequence[Sequence[str]]
+
+
+QUEUE = Kind(DATABASE, "writing.lock", MIGRATIONS)
+
 # After a burst the write-ahead log is cut back to this; below it, its space is kept and used again.
 _LOG_SIZE = 64 * 1024 * 1024
 
@@ -99,12 +111,13 @@ class Connection(sqlite3.Connection):
 
 
 class Database:
-    """The database in a folder."""
+    """A database in a folder."""
 
-    def __init__(self, folder: Path, busy_seconds: float) -> None:
+    def __init__(self, folder: Path, busy_seconds: float, kind: Kind = QUEUE) -> None:
         """Make the folder where it is missing, readable for nobody else; wait `busy_seconds` for locks of others."""
         self.folder = folder
-        self._path = folder / DATABASE
+        self._kind = kind
+        self._path = folder / kind.file
         self._busy_seconds = busy_seconds
         if not folder.is_dir():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -128,7 +141,7 @@ class Database:
         try:
             connection.path, connection.identity = self._path, _identity(self._path)
             _prepare(connection)
-            migrate(connection, MIGRATIONS)
+            migrate(connection, self._kind.migrations)
         except BaseException:
             connection.close()
             raise
@@ -138,7 +151,7 @@ class Database:
     def writing(self) -> Iterator[None]:
         """Be the only writer of all processes inside the block; raise `StoreBusy`, `OSError`."""
         flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
-        descriptor = os.open(self.folder / _WRITING, flags, 0o600)
+        descriptor = os.open(self.folder / self._kind.lock, flags, 0o600)
         try:
             self._lock(descriptor)
             yield

@@ -45,7 +45,7 @@ class SchemaTooNew(StoreError):
 
 
 class NotKept(StoreError):
-    """There is no parcel of that id (any more)."""
+    """There is nothing of that id (any more)."""
 
 
 def store_error(what: str, error: Exception) -> StoreError:

@@ -156,7 +156,7 @@ def note_attempt(
             None if is_ours else holder,
             at if is_ours else lease_end,
             certain,
-            _text(attempt.reply),
+            storable(attempt.reply),
             json.dumps(told),
             row,
         ),
@@ -179,7 +179,7 @@ def release(connection: sqlite3.Connection, kept_id: str, now: float) -> bool:
 
 def remember(connection: sqlite3.Connection, key: bytes, answer: str, until: float) -> None:
     """Keep an answer."""
-    connection.execute("INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", (key, _text(answer), until))
+    connection.execute("INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", (key, storable(answer), until))
 
 
 def recall(connection: sqlite3.Connection, key: bytes, now: float) -> str | None:
@@ -266,7 +266,7 @@ def _columns(parcel: Parcel) -> tuple[object, ...]:
         parcel.expires_at,
         parcel.not_before,
         parcel.certain,
-        _text(parcel.last_reply),
+        storable(parcel.last_reply),
         parcel.held,
     )
 
@@ -326,6 +326,6 @@ def _conditions(wanted: Filter) -> tuple[str, list[object]]:
     return conditions, values
 
 
-def _text(text: str) -> str:
+def storable(text: str) -> str:
     """Return text that the database takes: a reply may have octets that are not UTF-8, and come as lone surrogates."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,6 +1,8 @@
 """Parcels and stores for the tests of this room."""
 
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -63,3 +65,14 @@ def octets(store: SqliteStore, kept_id: str) -> bytes:
         return found
     finally:
         reader.close()
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let every write that would make a file larger than that fail, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

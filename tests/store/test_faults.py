@@ -2,15 +2,12 @@
 
 import errno
 import os
-import resource
 import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,7 +16,7 @@ from smtpbridge.store.database import DATABASE
 from smtpbridge.store.errors import StoreBusy, StoreError
 from smtpbridge.store.sqlite import SqliteStore
 from smtpbridge.store.values import Body, Purged
-from tests.store.samples import NOW, ids, long, octets, opened, parcel, short
+from tests.store.samples import NOW, ids, largest_file, long, octets, opened, parcel, short
 
 ROOT = Path(__file__).resolve().parents[2]
 BODIES = [short, long]
@@ -41,17 +38,6 @@ class Faults:
 
 def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("bodies/*"))
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Let every write that would make a file larger than that fail, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("step", ["body-write", "body-fsync", "body-rename", "dir-fsync", "commit"])
