@@ -1,0 +1,1 @@
+"""Twisted, HTTP side: Infobip's notifications in, SparkPost's webhooks out."""

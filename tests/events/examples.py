@@ -1,0 +1,20 @@
+"""A message as the tests of events know it."""
+
+from smtpbridge.dialect.number import Number
+from smtpbridge.dialect.sent import Sent
+
+RECEIVED_AT = 1795154410.75  # 2026-11-20T06:00:10.750Z
+SENT = Sent(
+    transmission_id=7245139087123456789,
+    message_id="0001f2a46b5e93c7d810",
+    recipient="Anna.Berg@Customer.example",
+    injected_at=1795154400.125,
+    campaign="spring",
+    metadata={"order": Number("12345678901234567890"), "vip": True, "who": {"name": "Åsa"}, "none": None},
+    tags=("invoice", "räkning"),
+    subject="Din räkning",
+    friendly_from="billing@shop.example",
+    msg_from="bounces@mail.shop.example",
+    size=2911,
+    open_tracking=True,
+)
