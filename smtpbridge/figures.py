@@ -1,38 +1,39 @@
 """
 What the daemon shows of itself in figures: from the objects of the relay to `ops.metrics`.
 
+Each subject has a module in `readings`; here is what belongs to none of them, and the whole.
 `docs/metrics.md` explains each of them; a test compares the two.
 """
 
 from collections.abc import Iterator
 
 from smtpbridge.ops.metrics import Figure, Kind, Sample
+from smtpbridge.readings.listeners import listener_figures
+from smtpbridge.readings.queue import queue_figures
+from smtpbridge.readings.translation import translation_figures
+from smtpbridge.readings.upstreams import upstream_figures
 from smtpbridge.relay.service import RelayService
 from smtpbridge.relay.tally import Limit
 
 
 def figures_of(relay: RelayService) -> tuple[Figure, ...]:
     """Return every figure; each is read when it is asked for."""
+    return (
+        *listener_figures(relay),
+        *upstream_figures(relay),
+        *translation_figures(relay.tally.translation),
+        *queue_figures(relay.tally.queue),
+        *_process_wide(relay),
+    )
 
+
+def _process_wide(relay: RelayService) -> tuple[Figure, ...]:
     def limits() -> Iterator[Sample]:
         # All of them from the start: an alert on an increase needs the zero before it.
         return (((limit.value,), relay.tally.limits[limit]) for limit in Limit)
 
     def logins() -> Iterator[Sample]:
         return (((outcome,), relay.tally.logins[outcome == "accepted"]) for outcome in ("accepted", "refused"))
-
-    def sessions() -> Iterator[Sample]:
-        return (((door.description,), len(door.gate.sessions)) for door in relay.doors)
-
-    def connections() -> Iterator[Sample]:
-        for pool in relay.pools:
-            counts = pool.counts()
-            yield (pool.name, "dialling"), counts.dialling
-            yield (pool.name, "idle"), counts.idle
-            yield (pool.name, "leased"), counts.leased
-
-    def waiting() -> Iterator[Sample]:
-        return (((pool.name,), pool.counts().waiting) for pool in relay.pools)
 
     return (
         Figure(
@@ -43,21 +44,6 @@ def figures_of(relay: RelayService) -> tuple[Figure, ...]:
             limits,
         ),
         Figure("smtpbridge_logins", Kind.COUNTER, "Logins of senders that were decided about.", ("outcome",), logins),
-        Figure("smtpbridge_sessions", Kind.GAUGE, "Connections of senders.", ("listener",), sessions),
-        Figure(
-            "smtpbridge_upstream_connections",
-            Kind.GAUGE,
-            "Connections to the provider.",
-            ("upstream", "state"),
-            connections,
-        ),
-        Figure(
-            "smtpbridge_upstream_waiting",
-            Kind.GAUGE,
-            "Transactions that wait for a connection.",
-            ("upstream",),
-            waiting,
-        ),
         Figure(
             "smtpbridge_body_memory_bytes",
             Kind.GAUGE,

@@ -64,6 +64,7 @@ class Seen:
     store_fault: str
     held_up: int
     upstreams: tuple[Upstream, ...]
+    ledger_fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,8 @@ def _troubles(seen: Seen) -> Iterator[Trouble]:
         yield Trouble(What.STARTING, "the store is not open yet")
     if seen.store_fault:
         yield Trouble(What.STORE, f"the store is out of order: {seen.store_fault}")
+    if seen.ledger_fault:
+        yield Trouble(What.STORE, f"the ledger of events is out of order: {seen.ledger_fault}", "ledger")
     if seen.held_up:
         yield Trouble(What.TEMPORARY_FILES, "senders are held up: max_temporary_bytes of messages are under way")
     for one in seen.upstreams:

@@ -4,10 +4,15 @@ What happened, counted, for whoever shows it.
 Counting is an addition; names and help texts are the business of the metrics
 page.  Each member of `Limit` is called as the key that sets it, so an operator
 who sees it in a figure knows what to look up in `docs/limits.md`.
+
+What belongs to one listener or one upstream is counted there (`tallies`).
 """
 
 from collections import Counter
 from enum import Enum
+
+from smtpbridge.relay.tallies import QueueTally
+from smtpbridge.relay.translation_tally import TranslationTally
 
 
 class Limit(Enum):
@@ -49,12 +54,14 @@ class Limit(Enum):
 
 
 class Tally:
-    """The counts of one process."""
+    """The counts of one process that belong to no listener and no upstream."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self.limits: Counter[Limit] = Counter()
         self.logins: Counter[bool] = Counter()
+        self.translation = TranslationTally()
+        self.queue = QueueTally()
 
     def reached(self, limit: Limit) -> None:
         """Count a bound that was reached."""

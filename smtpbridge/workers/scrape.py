@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from smtpbridge.ops.metrics import Figure, Metrics
+from smtpbridge.ops.metrics import Figure, Join, Metrics
 from smtpbridge.workers.sums import Sums
 from smtpbridge.workers.words import Nonsense
 
 # A scrape has ten seconds by default at Prometheus.
 ANSWER_SECONDS = 2.0
+# Workers are numbered from 1.
+_PARENT = 0
 
 
 class _Question:
@@ -48,7 +50,11 @@ class Scrape:
             self._questions[self._number] = question
             question.call = self._clock.callLater(ANSWER_SECONDS, self._over, self._number)
             await question.over
-        return Metrics([*self._own(), *self._sums.figures(question.answered)]).text(accept)
+        own = self._own()
+        # What each process tells of itself stands side by side, the parent's too.
+        self._sums.read(_PARENT, [one for one in own if one.join is Join.EACH])
+        sums = self._sums.figures({_PARENT, *question.answered})
+        return Metrics([*(one for one in own if one.join is not Join.EACH), *sums]).text(accept)
 
     def answered(self, worker: int, content: object) -> None:
         """A worker answers; raise `Nonsense`."""
