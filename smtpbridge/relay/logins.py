@@ -126,6 +126,11 @@ class Logins:
         self._line: deque[bytes] = deque()
         self._running = 0
 
+    def renew(self, patience: Patience, delay: float) -> None:
+        """Obey these from now on; what is known of failures stays."""
+        self._guesses.renew(patience)
+        self._delay = delay
+
     def decide(self, accounts: Accounts, claim: Claim, tell: Tell) -> None:
         """Find out whether `claim` is right and `tell`, at once or later."""
         attempt = _Attempt(claim, place_of(claim.address), accounts.proof(claim.user, claim.secret), tell)

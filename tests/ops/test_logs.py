@@ -15,8 +15,8 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from smtpbridge.ops.logs import TextLog
 from smtpbridge.smtp.replies import reply
+from tests.textlog import text_log
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (\w+) (.*)", re.DOTALL)
 
@@ -53,7 +53,7 @@ def line(template: str | None, level: Any = LogLevel.info, **fields: object) -> 
         event: dict[str, Any] = {"log_level": level, "log_time": 1_700_000_000.25, **fields}
         if template is not None:
             event["log_format"] = template
-        TextLog(pipe.descriptor)(event)
+        text_log(pipe.descriptor)(event)
         text = pipe.text()
     finally:
         pipe.close()
@@ -66,13 +66,13 @@ def line(template: str | None, level: Any = LogLevel.info, **fields: object) -> 
 
 def test_a_line_is_time_level_and_text(pipe: Pipe) -> None:
     event = {"log_level": LogLevel.warn, "log_time": 1_700_000_000.25, "log_format": "id={id} size={size}"}
-    TextLog(pipe.descriptor)({**event, "id": "A", "size": 7})
+    text_log(pipe.descriptor)({**event, "id": "A", "size": 7})
 
     assert pipe.text() == "2023-11-14T22:13:20.250Z warn id=A size=7\n"
 
 
 def test_the_time_of_each_line_is_its_own(pipe: Pipe) -> None:
-    log = TextLog(pipe.descriptor)
+    log = text_log(pipe.descriptor)
     for seconds in (1_700_000_000.0, 1_700_000_000.999, 1_700_000_001.0, 1_700_000_000.5):
         log({"log_time": seconds, "log_format": "x"})
 
@@ -181,14 +181,14 @@ def test_a_failure_comes_with_its_traceback_indented_and_harmless() -> None:
 def test_debug_is_left_out_unless_it_is_asked_for(pipe: Pipe) -> None:
     event = {"log_level": LogLevel.debug, "log_format": "fine print"}
 
-    TextLog(pipe.descriptor)(event)
+    text_log(pipe.descriptor)(event)
     assert pipe.text() == ""
-    TextLog(pipe.descriptor, debug=True)(event)
+    text_log(pipe.descriptor, debug=True)(event)
     assert "debug fine print" in pipe.text()
 
 
 def test_an_event_of_a_logger_comes_out_whole(pipe: Pipe) -> None:
-    log: Logger = Logger("here", observer=TextLog(pipe.descriptor))
+    log: Logger = Logger("here", observer=text_log(pipe.descriptor))
     log.info("id={id} verdict={answer}", id="A1", answer=250)
     try:
         raise KeyError("k")
@@ -206,7 +206,7 @@ def test_an_event_of_a_logger_comes_out_whole(pipe: Pipe) -> None:
 
 def test_lines_are_collected_for_a_tenth_of_a_second(pipe: Pipe) -> None:
     clock = Clock()
-    log = TextLog(pipe.descriptor, clock)
+    log = text_log(pipe.descriptor, clock)
     log({"log_format": "one"})
     log({"log_format": "two"})
     assert pipe.text() == ""
@@ -220,7 +220,7 @@ def test_lines_are_collected_for_a_tenth_of_a_second(pipe: Pipe) -> None:
 @pytest.mark.parametrize("level", [LogLevel.error, LogLevel.critical])
 def test_an_error_is_written_at_once_with_all_before_it(pipe: Pipe, level: Any) -> None:
     clock = Clock()
-    log = TextLog(pipe.descriptor, clock)
+    log = text_log(pipe.descriptor, clock)
     log({"log_format": "before"})
     log({"log_format": "error", "log_level": level})
 
@@ -235,7 +235,7 @@ def test_nothing_waits_for_a_reactor_that_does_not_run(pipe: Pipe) -> None:
         running = False
 
     reactor = Reactor()
-    log = TextLog(pipe.descriptor, reactor)
+    log = text_log(pipe.descriptor, reactor)
     log({"log_format": "starting"})
     assert pipe.text().endswith("starting\n")
     reactor.running = True
@@ -247,7 +247,7 @@ def test_nothing_waits_for_a_reactor_that_does_not_run(pipe: Pipe) -> None:
 
 
 def test_many_lines_are_written_before_the_time_is_up(pipe: Pipe) -> None:
-    log = TextLog(pipe.descriptor, Clock())
+    log = text_log(pipe.descriptor, Clock())
     for _ in range(20):
         log({"log_format": "x" * 1000})
 
@@ -256,7 +256,7 @@ def test_many_lines_are_written_before_the_time_is_up(pipe: Pipe) -> None:
 
 def test_flush_writes_what_is_left_and_nothing_twice(pipe: Pipe) -> None:
     clock = Clock()
-    log = TextLog(pipe.descriptor, clock)
+    log = text_log(pipe.descriptor, clock)
     log({"log_format": "last words"})
     log.flush()
     log.flush()
@@ -268,7 +268,7 @@ def test_flush_writes_what_is_left_and_nothing_twice(pipe: Pipe) -> None:
 def test_a_reader_that_is_gone_is_no_error() -> None:
     end, descriptor = os.pipe()
     os.close(end)
-    log = TextLog(descriptor)
+    log = text_log(descriptor)
     log({"log_format": "to nobody"})
     os.close(descriptor)
     log({"log_format": "to nothing"})
@@ -279,7 +279,7 @@ def test_a_pipe_that_is_full_loses_nothing(pipe: Pipe) -> None:
     """The pipe does not block at first, is too small, and is read only when the writer has to wait."""
     os.set_blocking(pipe.descriptor, False)
     os.set_blocking(pipe.end, True)
-    log = TextLog(pipe.descriptor)
+    log = text_log(pipe.descriptor)
     wanted = 50 * (line_length := len("2023-11-14T22:13:20.000Z info \n") + 8000)
     got: list[bytes] = []
     reader = threading.Thread(target=lambda: got.extend(_read_all(pipe.end, wanted)))
