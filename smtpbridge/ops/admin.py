@@ -1,29 +1,35 @@
 """
-The admin endpoint: a small web server for operators, on this machine alone.
+The admin endpoint: a small web server for operators.
 
 It answers GET and HEAD of a few fixed paths.  A request has a deadline and
 bounded headers (Twisted's), no path runs anything, and nothing is kept of a request.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from typing import Protocol as Contract
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime, IStreamServerEndpoint
+from twisted.logger import ILogObserver, Logger, globalLogPublisher
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web import http
-from twisted.web.pages import errorPage, notFound
+from twisted.web.pages import notFound
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from smtpbridge.errors import SmtpbridgeError
+from smtpbridge.ops.board import Board
+from smtpbridge.ops.guard import Guard
 from smtpbridge.ops.health import Health
+from smtpbridge.ops.looks import ICON, POLICY
+from smtpbridge.ops.web import Page, Text
 
+# Each costs a file descriptor, which senders need too; whoever has no token yet holds one as well.
+MOST_CONNECTIONS = 256
 # A text, and what type it is of.
 Metric: TypeAlias = tuple[bytes, str]
 
@@ -31,6 +37,9 @@ Metric: TypeAlias = tuple[bytes, str]
 _REQUEST_SECONDS = 30
 _INDEX = b"""smtpbridge
 
+/         how things are, for people
+/search   messages by id, sender or recipient: /search?q=ada@customer.example
+/events   what has changed, for the page
 /metrics  figures for Prometheus
 /livez    200 while the process answers
 /readyz   200 while mail is welcome, else 503; the reasons as JSON
@@ -62,35 +71,69 @@ class AdminService(Service):
         metrics: Shown,
         reactor: IReactorTime,
         health: Health | None = None,
+        board: Board | None = None,
+        guard: Guard | None = None,
+        hears: ILogObserver | None = None,
     ) -> None:
-        """Bind nothing yet; without `health` there is no page about it."""
+        """
+        Bind nothing yet; without `health` or `board` there is no page about it.
+
+        `guard` says who may look; `hears` is told what is logged while the service runs.
+        """
         self._description = description
         self._endpoint = endpoint
         self._reactor = reactor
         self._metrics = metrics
         self._health = health
+        self._board = board
+        self._guard = guard or Guard(now=reactor.seconds)
+        self._hears = hears
         self._fault: CannotShow | None = None
         self.port: IListeningPort | None = None
 
     def privilegedStartService(self) -> None:
         """Bind; raise `CannotShow`."""
-        root = _Root()
-        root.putChild(b"", _Text(_INDEX))
-        root.putChild(b"metrics", _Figures(self._metrics))
-        root.putChild(b"livez", _Text(_ALIVE))
-        if self._health is not None:
-            root.putChild(b"readyz", _Readiness(self._health))
-        site = _Quiet(root, timeout=_REQUEST_SECONDS, reactor=self._reactor)
-        self._endpoint.listen(site).addCallbacks(self._bound, self._not_bound)
+        site = _Quiet(self._tree(), timeout=_REQUEST_SECONDS, reactor=self._reactor)
+        self._endpoint.listen(_Bounded(site)).addCallbacks(self._bound, self._not_bound)
         if self._fault is not None:
             raise self._fault
 
+    def startService(self) -> None:
+        """Begin to look."""
+        super().startService()
+        if self._hears is not None:
+            globalLogPublisher.addObserver(self._hears)
+        if self._board is not None:
+            self._board.start()
+
     def stopService(self) -> "Deferred[None]":
-        """Close the port."""
+        """Close the port and whatever goes on."""
         super().stopService()
+        if self._hears is not None:
+            globalLogPublisher.removeObserver(self._hears)
+        if self._board is not None:
+            self._board.stop()
         port, self.port = self.port, None
         closed = None if port is None else port.stopListening()
         return succeed(None) if closed is None else closed
+
+    def _tree(self) -> Resource:
+        root = _Root()
+        help_page = Text(_INDEX, self._guard)
+        root.putChild(b"help", help_page)
+        root.putChild(b"metrics", _Figures(self._metrics, self._guard))
+        # Probes of a balancer or a container say neither a token nor a name; these two tell strangers nothing new.
+        root.putChild(b"livez", Text(_ALIVE))
+        if self._health is not None:
+            root.putChild(b"readyz", _Readiness(self._health))
+        if self._board is None:
+            root.putChild(b"", help_page)
+            return root
+        root.putChild(b"", _Status(self._board, self._guard))
+        root.putChild(b"search", _Search(self._board, self._guard))
+        root.putChild(b"events", _Events(self._board, self._guard))
+        root.putChild(b"icon.svg", Text(ICON, content_type="image/svg+xml"))
+        return root
 
     def _bound(self, port: IListeningPort) -> None:
         self.port = port
@@ -109,45 +152,23 @@ class _Quiet(Site):
         """Say nothing: one line for every scrape would bury what matters."""
 
 
+class _Bounded(WrappingFactory):
+    """Close what comes in beyond the bound at once."""
+
+    noisy = False
+
+    # Every factory may return None, though this one never does.
+    def buildProtocol(self, addr: IAddress | None) -> ProtocolWrapper | None:  # type: ignore[override]  # see above
+        return super().buildProtocol(addr) if len(self.protocols) < MOST_CONNECTIONS else None
+
+
 class _Root(Resource):
     def getChild(self, path: bytes, request: Request) -> IResource:
         """Return the page for what is not there."""
         return notFound()
 
 
-class _Page(Resource, ABC):
-    isLeaf = True
-
-    @abstractmethod
-    def body(self, request: Request) -> bytes:
-        """Return the page, and set its type."""
-
-    def render(self, request: Request) -> bytes:
-        """Answer GET, and HEAD as HTTP has it (RFC 9110, 9.3.2)."""
-        if request.method not in (b"GET", b"HEAD"):
-            request.setHeader(b"Allow", b"GET, HEAD")
-            page = errorPage(http.NOT_ALLOWED, "Method Not Allowed", "Only GET and HEAD.")
-            return cast(bytes, page.render(request))
-        return self.render_GET(request)
-
-    def render_GET(self, request: Request) -> bytes:
-        request.setHeader(b"Cache-Control", b"no-store")
-        request.setHeader(b"X-Content-Type-Options", b"nosniff")
-        request.setHeader(b"Content-Security-Policy", b"default-src 'none'")
-        return self.body(request)
-
-
-class _Text(_Page):
-    def __init__(self, text: bytes) -> None:
-        super().__init__()
-        self._text = text
-
-    def body(self, request: Request) -> bytes:
-        request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
-        return self._text
-
-
-class _Readiness(_Page):
+class _Readiness(Page):
     def __init__(self, health: Health) -> None:
         super().__init__()
         self._health = health
@@ -158,33 +179,58 @@ class _Readiness(_Page):
         return self._health.as_json()
 
 
-class _Figures(_Page):
-    log = Logger()
-
-    def __init__(self, metrics: Shown) -> None:
-        super().__init__()
+class _Figures(Page):
+    def __init__(self, metrics: Shown, guard: Guard) -> None:
+        super().__init__(guard)
         self._metrics = metrics
 
-    def body(self, request: Request) -> bytes:
+    def body(self, request: Request) -> bytes | Coroutine["Deferred[object]", object, bytes]:
         accept = request.getHeader(b"accept") or b""
         shown = self._metrics.text(accept.decode("latin-1"))
-        if isinstance(shown, tuple):
-            return self._page(request, shown)
-        asked = Deferred.fromCoroutine(shown)
-        # Who does not wait for the answer gets none.
-        request.notifyFinish().addErrback(lambda _: asked.cancel())
-        asked.addCallback(lambda found: request.write(self._page(request, found)))
-        asked.addCallbacks(lambda _: request.finish(), lambda reason: self._failed(request, reason))
-        return cast(bytes, NOT_DONE_YET)
+        return self._text(request, shown) if isinstance(shown, tuple) else self._asked(request, shown)
+
+    async def _asked(self, request: Request, shown: Coroutine["Deferred[None]", object, Metric]) -> bytes:
+        return self._text(request, await shown)
 
     @staticmethod
-    def _page(request: Request, shown: Metric) -> bytes:
+    def _text(request: Request, shown: Metric) -> bytes:
         text, content_type = shown
         request.setHeader(b"Content-Type", content_type.encode("ascii"))
         return text
 
-    def _failed(self, request: Request, reason: Failure) -> None:
-        if not reason.check(CancelledError):
-            self.log.failure("no figures", failure=reason)
-            request.setResponseCode(http.INTERNAL_SERVER_ERROR)
-            request.finish()
+
+class _OfBoard(Page):
+    def __init__(self, board: Board, guard: Guard) -> None:
+        super().__init__(guard)
+        self._board = board
+
+
+class _Status(_OfBoard):
+    policy = POLICY
+
+    def body(self, request: Request) -> Coroutine["Deferred[object]", object, bytes]:
+        request.setHeader(b"Content-Type", b"text/html; charset=utf-8")
+        return self._board.page()
+
+
+class _Search(_OfBoard):
+    policy = POLICY
+
+    def body(self, request: Request) -> Coroutine["Deferred[object]", object, bytes]:
+        request.setHeader(b"Content-Type", b"text/html; charset=utf-8")
+        (words, *_) = (request.args or {}).get(b"q", [b""])
+        return self._board.search(words.decode("utf-8", "replace"))
+
+
+class _Events(_OfBoard):
+    def answer(self, request: Request) -> bytes | int:
+        if request.method == b"HEAD":
+            return self.body(request)
+        if self._board.watch(request):
+            return NOT_DONE_YET
+        request.setHeader(b"Retry-After", b"10")
+        return self.no(request, http.SERVICE_UNAVAILABLE, "Too many watch already.")
+
+    def body(self, request: Request) -> bytes:
+        request.setHeader(b"Content-Type", b"text/event-stream")
+        return b""

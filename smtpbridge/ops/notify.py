@@ -14,6 +14,8 @@ again a second later.  Somebody calls `tick` about once a second.  The sign of l
 timer and comes from the event loop, so a loop that is stuck gives none, and systemd starts the
 service anew.
 
+Before and behind a reload it is told so, because `systemctl reload` waits for both.
+
 While the daemon drains it asks for more time again and again, each time a little: systemd lets
 it go on beyond TimeoutStopSec only as long as it asks, and the drain has its own limit.
 
@@ -24,6 +26,7 @@ import errno
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Protocol as Contract
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -97,8 +100,14 @@ class Notices:
         status: Callable[[], str],
         clock: IReactorTime,
         watchdog_seconds: float = 0.0,
+        monotonic: Callable[[], float] = monotonic,
     ) -> None:
-        """Say `status()`, a line; without `watchdog_seconds` nobody waits for signs of life."""
+        """
+        Say `status()`, a line; without `watchdog_seconds` nobody waits for signs of life.
+
+        `monotonic` are the seconds of CLOCK_MONOTONIC, which systemd compares with its own.
+        """
+        self._monotonic = monotonic
         self._teller = teller
         self._health = health
         self._status = status
@@ -135,6 +144,20 @@ class Notices:
     def changed(self) -> None:
         """Readiness has changed: the status is told with the next tick."""
         self._status_due = 0.0
+
+    def reloading(self) -> None:
+        """
+        The configuration is read again.
+
+        By the time systemd knows that this is an answer to what it wants, and not to something before
+        (Type=notify-reload, systemd.service(5)).
+        """
+        self._teller.tell("RELOADING=1", f"MONOTONIC_USEC={int(self._monotonic() * 1e6)}")
+
+    def reloaded(self) -> None:
+        """It was read, whatever became of it: READY=1 is told anew, now or as soon as there is room."""
+        self._told_ready = False
+        self.tick()
 
     def _stopping(self) -> None:
         now = self._clock.seconds()

@@ -56,7 +56,7 @@ class NoticesTest(TestCase):
         self.notices = self.build()
 
     def build(self, watchdog: float = 0.0) -> Notices:
-        return Notices(self.manager, self.health, lambda: self.status, self.clock, watchdog)
+        return Notices(self.manager, self.health, lambda: self.status, self.clock, watchdog, lambda: 12.5)
 
     def look(self, *troubles: Trouble) -> None:
         self.health.look(troubles, self.clock.seconds())
@@ -70,6 +70,28 @@ class NoticesTest(TestCase):
         self.assertIn("READY=1", self.manager.take())
         self.look()
         self.assertEqual(self.manager.take(), [])
+
+    def test_a_reload_begins_at_a_time_of_the_system_and_ends_ready(self) -> None:
+        self.look()
+        self.manager.take()
+        self.notices.reloading()
+        self.assertEqual(self.manager.take(), ["RELOADING=1", "MONOTONIC_USEC=12500000"])
+        self.look()
+        self.assertEqual(self.manager.take(), [])
+        self.notices.reloaded()
+
+        self.assertEqual(self.manager.take(), ["READY=1"])
+
+    def test_the_end_of_a_reload_is_told_again_until_there_is_room_for_it(self) -> None:
+        self.look()
+        self.notices.reloading()
+        self.manager.take()
+        self.manager.deaf = True
+        self.notices.reloaded()
+        self.manager.deaf = False
+        self.look()
+
+        self.assertEqual(self.manager.take(), ["READY=1"])
 
     def test_a_sick_store_does_not_keep_the_service_from_being_up(self) -> None:
         self.look(Trouble(What.STORE, "disk full"))
