@@ -31,6 +31,8 @@ from smtplib import SMTP
 
 import pytest
 
+from smtpbridge.relay.service import DRAIN_SECONDS
+from smtpbridge.workers.parent import STOP_SECONDS
 from tests.integration.rig import (
     PATIENCE,
     BridgeProgram,
@@ -45,6 +47,7 @@ from tests.integration.rig import (
 ROOT = Path(__file__).resolve().parents[1]
 UNIT = ROOT / "etc/smtpbridge.service"
 SOCKET = ROOT / "etc/smtpbridge.socket"
+INSTRUCTIONS = ROOT / "docs/service.md"
 SENDER = "shop@mail.example.com"
 MESSAGE = f"From: {SENDER}\r\nTo: r@example.org\r\nSubject: one\r\n\r\n"
 
@@ -118,6 +121,11 @@ def lines_of(unit: Path) -> list[tuple[str, str]]:
 def last(unit: Path, name: str) -> str:
     """Return what counts of the assignments to that name."""
     return [value for key, value in lines_of(unit) if key == name][-1]
+
+
+def words_of(path: Path) -> list[str]:
+    """Return the lines of a file that are no comments."""
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
 
 
 def systemd(name: str, *arguments: str | Path) -> str:
@@ -277,6 +285,13 @@ def test_in_the_units_sandbox_the_daemon_tells_systemd_that_it_is_up_and_that_it
             assert relay.ended() == 0, relay.output()
 
 
+def test_systemd_reloads_by_a_command_that_waits_and_asks_with_the_file_of_the_daemon() -> None:
+    start, command = last(UNIT, "ExecStart").split(), last(UNIT, "ExecReload").split()
+
+    assert command[1:] == ["reload", *start[-2:]]
+    assert Path(command[0]).parent == Path(start[0]).parent
+
+
 def test_systemd_waits_for_signs_of_life_that_the_daemon_gives() -> None:
     assert last(UNIT, "Type") == "notify"
     assert last(UNIT, "NotifyAccess") == "main"
@@ -337,8 +352,22 @@ def test_the_socket_belongs_to_the_service_and_its_name_is_the_one_in_the_instru
     assert last(SOCKET, "Service") == UNIT.name
     assert ("Wants", SOCKET.name) in lines_of(UNIT)
     assert last(UNIT, "SocketBindDeny") == "any"
-    assert said in UNIT.read_text(encoding="utf-8")
+    assert said in INSTRUCTIONS.read_text(encoding="utf-8")
     assert said in SOCKET.read_text(encoding="utf-8")
+
+
+def test_systemd_waits_longer_for_the_end_than_the_daemon_takes_at_most() -> None:
+    assert DRAIN_SECONDS < STOP_SECONDS < float(last(UNIT, "TimeoutStopSec").removesuffix("s"))
+
+
+def test_the_user_of_the_service_is_the_one_that_is_made_and_that_owns_its_folders() -> None:
+    [user] = [line.split()[1] for line in words_of(ROOT / "etc/smtpbridge.sysusers")]
+    folders = {line.split()[1]: line.split()[2:5] for line in words_of(ROOT / "etc/smtpbridge.tmpfiles")}
+
+    assert (last(UNIT, "User"), last(UNIT, "Group")) == (user, user)
+    # Only root changes the configuration, and strangers do not read it; the store is the daemon's alone.
+    assert folders == {"/etc/smtpbridge": ["0750", "root", user], "/var/lib/smtpbridge": ["0700", user, user]}
+    assert last(UNIT, "StateDirectory") == "smtpbridge"
 
 
 def test_tls_still_needs_memory_that_is_written_and_run() -> None:
