@@ -88,6 +88,27 @@ def test_help_shows_how_to_call(command: list[str]) -> None:
     assert "\n    smtpbridge " in result.stdout
 
 
+def test_help_and_the_version_wait_for_nothing_that_is_slow_to_import() -> None:
+    script = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from smtpbridge.cli import main\n"
+        "for words in (['--help'], ['--version'], *([name, '--help'] for name in main.commands)):\n"
+        "    assert CliRunner().invoke(main, words).exit_code == 0, words\n"
+        "print(sorted({'twisted', 'OpenSSL', 'cryptography', 'sqlite3', 'asyncio'} & sys.modules.keys()))"
+    )
+
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert (result.stdout, result.stderr) == ("[]\n", "")
+
+
+def test_help_begins_with_an_example_of_every_command() -> None:
+    examples = main.help or ""
+
+    assert [name for name in main.commands if f"smtpbridge {name} " not in examples] == []
+
+
 def test_help_tells_the_exit_codes_and_the_version_is_the_packages() -> None:
     assert "Exit codes" in CliRunner().invoke(main, ["--help"]).stdout
     assert CliRunner().invoke(main, ["--version"]).stdout == f"smtpbridge {__version__}\n"
@@ -128,6 +149,12 @@ def test_demo_once_shows_the_sample_before_and_after_and_keeps_its_mail(tmp_path
     (folder,) = tmp_path.iterdir()
     assert lines[-1] == f"The mail is kept in {folder}"
     first, second = sorted(folder.glob("*.eml"))
+    told = [line.split()[:2] for line in lines if line.startswith(("  injection ", "  delivery "))]
+    recipients = ("<ada@customer.example>", "<team@customer.example>", "<audit@shop.example>")
+    assert sorted(told) == sorted([kind, one] for kind in ("injection", "delivery") for one in recipients)
+    events = [json.loads(line)["msys"]["message_event"] for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert sorted([one["type"], f"<{one['rcpt_to']}>"] for one in events) == sorted(told)
+    assert {one["campaign_id"] for one in events} == {"autumn-sale"}
     assert email.message_from_bytes(first.read_bytes())["X-IB-Track-Opens"] == "true"
     assert json.loads(second.with_suffix(".json").read_text())["rcpt_to"] == ["audit@shop.example"]
 
@@ -141,10 +168,13 @@ def test_demo_takes_more_mail_until_a_signal_and_then_ends_its_daemon(tmp_path: 
         with smtplib.SMTP("127.0.0.1", port, local_hostname="localhost") as client:
             client.starttls(context=verified(str(Path(said["Configuration"]).with_name("authority.pem"))))
             client.login("SMTP_Injection", secret)
-            client.sendmail("a@shop.example", "b@x.example", b"From: a@shop.example\r\nSubject: One more\r\n\r\nHi\r\n")
+            more = b"From: a@shop.example\r\nSubject: One more\r\n\r\nHi\r\n"
+            client.sendmail("a@shop.example", "hard.bounce@x.example", more)
         assert process.stdout is not None
         assert process.stdout.readline() == "\n"
-        assert '<a@shop.example> to <b@x.example>: "One more"' in process.stdout.readline()
+        assert '<a@shop.example> to <hard.bounce@x.example>: "One more"' in process.stdout.readline()
+        bounce = next(line for line in iter(process.stdout.readline, "") if "event  bounce" in line)
+        assert bounce.endswith("<hard.bounce@x.example>  550 5.1.1 No such user here\n")
 
         process.send_signal(signal.SIGTERM)
         rest = process.stdout.read()
@@ -248,3 +278,65 @@ def test_the_sandbox_refuses_a_key_that_does_not_fit(tmp_path: Path) -> None:
 
     assert (result.returncode, result.stdout) == (1, "")
     assert "does not belong" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "options", "coloured"),
+    [
+        ({"TERM": "xterm"}, [], True),
+        ({"TERM": "dumb"}, [], False),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, [], False),
+        ({"TERM": "xterm", "NO_COLOR": ""}, [], True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, ["--color"], True),
+        ({"TERM": "xterm"}, ["--no-color"], False),
+    ],
+)
+def test_a_terminal_has_colours_unless_somebody_says_no(
+    environment: dict[str, str], options: list[str], coloured: bool
+) -> None:
+    runner = CliRunner(env={"NO_COLOR": None, **environment})
+
+    # The runner stands in for a terminal where `color` is set.
+    result = runner.invoke(
+        main, ["translate", *options, "-"], input=b"From: a@x.example\nTo: b@x.example\n\n", color=True
+    )
+
+    assert result.exit_code == 0
+    assert ("\x1b[" in result.stdout) is coloured
+
+
+def test_a_pipe_has_no_colours_unless_they_are_asked_for() -> None:
+    message = b"From: a@x.example\nTo: b@x.example\n\n"
+
+    plain = CliRunner().invoke(main, ["translate", "-"], input=message)
+    asked = CliRunner().invoke(main, ["translate", "--color", "-"], input=message)
+
+    assert "\x1b[" not in plain.stdout
+    assert "\x1b[" in asked.stdout
+
+
+def test_the_sandbox_posts_what_became_of_a_message_and_says_so(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as target,
+        running(tmp_path, "sandbox", "--port", "0", "--speed", "100") as (process, said, _),
+    ):
+        url = f"http://127.0.0.1:{target.getsockname()[1]}/reports"
+        header = f"From: a@shop.example\r\nX-IB-Notify-Url: {url}\r\nX-IB-Callback-Data: token-5\r\n\r\n"
+        host, port = said["STARTTLS"].split(":")
+        with smtplib.SMTP(host, int(port)) as client:
+            client.starttls(context=verified(said["Authority"]))
+            client.login(said["User"], said["Password"])
+            client.sendmail("a@shop.example", "hard.bounce@x.example", f"{header}Hi\r\n".encode())
+        target.settimeout(SECONDS)
+        connection, _address = target.accept()
+        with connection, connection.makefile("rb") as asked:
+            head = b"".join(iter(asked.readline, b"\r\n"))
+            body = json.loads(asked.read(int(head.lower().split(b"content-length:")[1].split()[0])))
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        told = next(line for line in lines if "told" in line)
+
+    assert head.startswith(b"POST /reports HTTP/1.1\r\n")
+    assert [(one["to"], one["callbackData"]) for one in body["results"]] == [("hard.bounce@x.example", "token-5")]
+    assert told.split("told  ")[1] == "UNDELIVERABLE <hard.bounce@x.example>: HTTP 200\n"

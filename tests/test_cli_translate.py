@@ -134,6 +134,17 @@ def test_the_user_name_brings_its_subaccount(tmp_path: Path) -> None:
     assert b"X-IB-Entity-Id" not in base64.b64decode(without["transactions"][0]["message"])
 
 
+def test_with_events_the_place_of_the_token_is_shown_and_no_token_is_made_up(tmp_path: Path) -> None:
+    (tmp_path / "inbox.key").write_text("secret of the inbox 17")
+    inbox = ["[events]", 'public_url = "https://e.example"', 'endpoint = "tcp:0:interface=127.0.0.1"']
+    config = config_at(tmp_path, *inbox, 'secret_file = "inbox.key"')
+
+    octets = base64.b64decode(read("--config", config)["transactions"][0]["message"])
+
+    assert f"X-IB-Callback-Data: {'0' * 40}\r\n".encode() in octets
+    assert b"X-IB-Notify-Url: https://e.example/" in octets
+
+
 @pytest.mark.parametrize(
     ("args", "message", "said"),
     [

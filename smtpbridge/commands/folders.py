@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,3 +25,11 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+
+
+def name_folder(folder: Path, say: Callable[[str], None]) -> None:
+    """Say where the mail is, or remove the folder where there is none."""
+    if any(folder.iterdir()):
+        say(f"The mail is kept in {folder}")
+    else:
+        folder.rmdir()

@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from smtpbridge.commands.console import Failed
 from smtpbridge.secret import KeyedHash, ScryptHash, SecretHash
 from smtpbridge.settings.surroundings import one_line
 
@@ -48,7 +49,7 @@ def hash_(password: bool) -> None:
     secret = _asked("Password" if password else "Key") if sys.stdin.isatty() else sys.stdin.buffer.read()
     content = one_line(secret)
     if isinstance(content, str):
-        raise click.ClickException(f"the secret {content}")
+        raise Failed(f"the secret {content}")
     _judge(content, password)
     made: SecretHash
     if password:
@@ -68,7 +69,7 @@ def _judge(content: bytes, password: bool) -> None:
     """Refuse what a quick hash cannot protect, and warn of a password that no hash can."""
     length = len(content.decode("utf-8", "replace"))
     if not password and length < _SHORTEST_KEY:
-        raise click.ClickException(
+        raise Failed(
             f"a key of {length} characters can be found from a quick hash; make a longer one, as in "
             '"openssl rand -hex 20", or use --password'
         )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
-from smtpbridge.config import DEFAULT_PATH, ConfigError, load_store
+from smtpbridge.commands.console import Failed, color_option, config_option, faults_end, json_option
 from smtpbridge.errors import SmtpbridgeError
 
 if TYPE_CHECKING:
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 _Command: TypeAlias = Callable[..., None]
 # The values of `store.values.State`, which is not imported for a help text.
 _STATES = ("queued", "held", "leased")
-
-
-class _Failed(click.ClickException):
-    """The command could not do its work; exit 1, the text to stderr."""
 
 
 @click.group(short_help="Show and manage what the bridge keeps.")
@@ -51,16 +47,7 @@ def queue() -> None:
     """
 
 
-def _config_option(command: _Command) -> _Command:
-    option = click.option(
-        "--config",
-        "-c",
-        type=click.Path(),
-        default=DEFAULT_PATH,
-        show_default=True,
-        help="The configuration file; only the place of the store is read.",
-    )
-    return option(command)
+_config_option = config_option("The configuration file; only the place of the store is read.")
 
 
 def _selection(command: _Command) -> _Command:
@@ -70,7 +57,8 @@ def _selection(command: _Command) -> _Command:
 
 @queue.command("list", short_help="Show what is kept.")
 @_config_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@json_option("Print one JSON object a line.")
+@color_option
 @click.option("--sender", metavar="ADDRESS", help='Only of this envelope sender, as it was given; "" for the null one.')
 @click.option("--recipient", metavar="ADDRESS", help="Only with this recipient still to serve.")
 @click.option("--state", type=click.Choice(_STATES), help="Only in this state.")
@@ -114,6 +102,7 @@ def list_(
 
 @queue.command(short_help="Show one parcel in full.")
 @_config_option
+@color_option
 @click.argument("name", metavar="ID")
 def show(config: str, name: str) -> None:
     """Show envelope, state, every attempt with the provider's words, and the header."""
@@ -205,21 +194,22 @@ def export(config: str, output: Path | None, name: str) -> None:
         # Mail is its owner's alone, and what is there already is not to be lost.
         write_files(output.parent, {output.name: octets})
     except OSError as error:
-        raise _Failed(f"{output} cannot be written: {(error.strerror or str(error)).lower()}") from error
+        raise Failed(f"{output} cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
 @contextmanager
 def _store(config: str) -> "Iterator[SqliteStore]":
     """Open the store; whatever is wrong with it, then or inside the block, ends the command with status 1."""
     from smtpbridge.commands import parcels
+    from smtpbridge.excerpts import load_store
 
+    with faults_end(config):
+        path = load_store(config, os.environ).path
     try:
-        with parcels.opened(load_store(config, os.environ).path) as store:
+        with parcels.opened(path) as store:
             yield store
-    except ConfigError as error:
-        raise _Failed("\n  ".join([f"{config} cannot be used:", *error.faults])) from error
     except SmtpbridgeError as error:
-        raise _Failed(str(error)) from error
+        raise Failed(str(error)) from error
 
 
 def _check_selection(ids: tuple[str, ...], everything: bool) -> None:
@@ -233,7 +223,5 @@ def _bare(address: str | None) -> str | None:
 
 
 def _print(lines: Iterator[str]) -> None:
-    # Beyond a terminal `echo` takes the colours out; NO_COLOR (no-color.org) asks for that everywhere.
-    plain = False if os.environ.get("NO_COLOR") else None
     for line in lines:
-        click.echo(line, color=plain)
+        click.echo(line)

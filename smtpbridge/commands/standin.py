@@ -1,12 +1,14 @@
 """
 `smtpbridge sandbox`, and the upstream half of `smtpbridge demo`: the stand-in for Infobip on loopback.
 
-`listen` opens a port; `arrival` says a message that the stand-in took in a
-few words.  What the stand-in does with mail is for the `sandbox` package alone.
+`listen` opens a port, `postman` makes who posts notifications; `arrival` says a
+message that the stand-in took in a few words.  What the stand-in does with mail is
+for the `sandbox` package alone.
 """
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +18,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
+from twisted.web.client import Agent, HTTPConnectionPool
 
 from smtpbridge.commands.certificates import make_certificates
 from smtpbridge.commands.folders import write_files
@@ -25,12 +28,15 @@ from smtpbridge.errors import SmtpbridgeError
 from smtpbridge.mail.headers import HeaderBlock, unfold
 from smtpbridge.relay.tls import server_context
 from smtpbridge.sandbox.folder import StoredMessage
+from smtpbridge.sandbox.notifications import what_follows
+from smtpbridge.sandbox.postman import Postman
 from smtpbridge.sandbox.server import Sandbox
 from smtpbridge.secret import Secret
 from smtpbridge.settings.pem import certificates_fault, key_fault, pair_fault
 
 LOOPBACK = "127.0.0.1"
 _MOST_SHOWN = 5
+_CONNECT_SECONDS = 10.0
 
 
 class CannotListen(SmtpbridgeError):
@@ -81,6 +87,18 @@ def open_sandbox(reactor: Reactor, premises: Premises, on_message: Callable[[Sto
     )
 
 
+@asynccontextmanager
+async def postman(reactor: Reactor, speed: float, on_post: Callable[[str], None] | None) -> AsyncIterator[Postman]:
+    """Make who posts notifications, over verified TLS where the URL says https; it is gone as the block ends."""
+    pool = HTTPConnectionPool(reactor)
+    opened = Postman(Agent(reactor, connectTimeout=_CONNECT_SECONDS, pool=pool), reactor, speed=speed, on_post=on_post)
+    try:
+        yield opened
+    finally:
+        opened.close()
+        await pool.closeCachedConnections()
+
+
 async def listen(reactor: Reactor, sandbox: Sandbox, port: int, *, implicit_tls: bool = False) -> IListeningPort:
     """Open a port on loopback, 0 for any that is free; raise `CannotListen`."""
     endpoint = TCP4ServerEndpoint(reactor, port, interface=LOOPBACK)
@@ -114,15 +132,24 @@ def arrival(message: StoredMessage) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class StandIn:
-    """The stand-in alone; `say` prints a line."""
+    """The stand-in alone; `say` prints a line, `speed` is how many times as soon all is told and tried again."""
 
     reactor: Reactor
     premises: Premises
     say: Callable[[str], None]
+    speed: float = 1.0
 
     async def run(self, port: int, tls_port: int | None) -> None:
         """Listen until cancelled; raise `CannotListen`."""
-        sandbox = open_sandbox(self.reactor, self.premises, self._arrived)
+        async with postman(self.reactor, self.speed, self._posted) as posts:
+            await self._listen(posts, port, tls_port)
+
+    async def _listen(self, posts: Postman, port: int, tls_port: int | None) -> None:
+        def arrived(message: StoredMessage) -> None:
+            self._arrived(message)
+            posts.take(what_follows(message, lambda: str(uuid.uuid4()), self.speed))
+
+        sandbox = open_sandbox(self.reactor, self.premises, arrived)
         ports: list[IListeningPort] = []
         try:
             ports.append(await listen(self.reactor, sandbox, port))
@@ -148,3 +175,6 @@ class StandIn:
     def _arrived(self, message: StoredMessage) -> None:
         for line in arrival(message):
             self.say(line)
+
+    def _posted(self, text: str) -> None:
+        self.say(f"          told  {harmless(text)}")

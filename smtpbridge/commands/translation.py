@@ -21,7 +21,8 @@ from smtpbridge.commands.printing import harmless
 from smtpbridge.commands.sidebyside import Mail, side_by_side
 from smtpbridge.dialect.instructions import Refusal
 from smtpbridge.dialect.plan import Plan, Transaction
-from smtpbridge.dialect.policy import UNSAID, Defaults, Policy
+from smtpbridge.dialect.policy import UNSAID, CallbackData, Defaults, Policy
+from smtpbridge.dialect.token import SAMPLE
 from smtpbridge.dialect.translate import translate
 from smtpbridge.errors import SmtpbridgeError
 from smtpbridge.mail.addresses import BadAddress, first_address, parse_address
@@ -139,7 +140,8 @@ def foretell(octets: bytes, envelope: Envelope, around: Circumstances) -> Foreto
     if isinstance(content, Reply):
         return Foretold(given, str(content))
     header, trace = HeaderBlock.parse(content.header), _trace(around.hostname)
-    plan = translate(envelope, header, trace, around.policy, around.subaccount, around.defaults, content.body())
+    token = SAMPLE if around.policy.callback_data is CallbackData.TOKEN else ""
+    plan = translate(envelope, header, trace, around.policy, around.subaccount, around.defaults, content.body(), token)
     if isinstance(plan, Refusal):
         content.close()
         return Foretold(given, str(reply(plan.code, plan.enhanced, plan.text)))

@@ -43,6 +43,11 @@ _SIZES = ((10 * _KIB, "to 10 KiB"), (100 * _KIB, "to 100 KiB"), (_MIB, "to 1 MiB
 _LARGER, _OVER = "over 10 MiB", "over the limit"
 _RECIPIENTS = ((0, "none in the header"), (1, "1"), (10, "2 to 10"), (100, "11 to 100"), (1000, "101 to 1000"))
 _MORE = "over 1000"
+_CALLBACK = {
+    CallbackData.JSON: "X-IB-Callback-Data",
+    CallbackData.TOKEN: "kept for events",
+    CallbackData.NONE: "",
+}
 
 
 def audit(paths: Iterable[str], around: Circumstances, told: Callable[[int], None]) -> Report:
@@ -203,7 +208,7 @@ def _range(value: int, ranges: Iterable[tuple[int, str]], beyond: str) -> str:
 
 def _becomes(name: str, policy: Policy) -> str:
     """Return in a few words what a field becomes under this policy."""
-    data = "" if policy.callback_data is CallbackData.NONE else "X-IB-Callback-Data"
+    data = _CALLBACK[policy.callback_data]
     match name:
         case "campaign_id":
             homes = {
