@@ -1,8 +1,8 @@
 """
 From a configuration to the objects of the relay.
 
-`tap` assembles the whole of it; `cli check` only a pool, to see whether the
-provider can be reached.  What an object is told are plain arguments: nothing
+`tap` assembles the whole of it; `check --connect` only takes the TLS of an upstream,
+to see whether the provider can be reached.  What an object is told are plain arguments: nothing
 below knows that there is a configuration file.
 """
 
@@ -13,14 +13,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, SSL4ServerEndpoint, serverFromString
+from twisted.internet.endpoints import HostnameEndpoint, SSL4ServerEndpoint
 from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
 from twisted.internet.threads import deferToThreadPool
 
+from smtpbridge.correlating import correlation_for
 from smtpbridge.dialect.sender import organisational_domain
+from smtpbridge.doors import endpoint_for, habits_of, tls_of
 from smtpbridge.relay.auth import Account, Accounts
 from smtpbridge.relay.bridge import Bridge
 from smtpbridge.relay.budget import Budget
+from smtpbridge.relay.correlation import Correlation
 from smtpbridge.relay.deadlines import Deadlines
 from smtpbridge.relay.guesses import Patience as GuessPatience
 from smtpbridge.relay.ids import message_ids
@@ -31,40 +34,30 @@ from smtpbridge.relay.listener import Gate
 from smtpbridge.relay.logins import Logins
 from smtpbridge.relay.pool import Host, Login, Pool
 from smtpbridge.relay.rates import Rates
+from smtpbridge.relay.renewal import Room
 from smtpbridge.relay.reports import Reporter, Route
 from smtpbridge.relay.resends import Resends
 from smtpbridge.relay.runner import QueueRunner
 from smtpbridge.relay.schedule import Schedule
-from smtpbridge.relay.service import CannotListen, Door, RelayService
-from smtpbridge.relay.site import Habits
+from smtpbridge.relay.service import Door, RelayService
+from smtpbridge.relay.tallies import QueueTally
 from smtpbridge.relay.tally import Tally
 from smtpbridge.relay.tls import (
     ClientTls,
     Identity,
     client_options,
-    server_context,
-    server_context_of,
     unverified_client,
 )
 from smtpbridge.relay.upstream import Patience
 from smtpbridge.settings.endpoint import Reach
 from smtpbridge.settings.values import (
-    AuthMode,
     Config,
-    LineEndings,
     Listener,
     LoginLimits,
-    Mode,
-    ProxyTls,
     Security,
     Upstream,
 )
-from smtpbridge.smtp.events import Terms
 from smtpbridge.store.sqlite import SqliteStore
-
-# Connections that the kernel keeps until they are accepted.  With Twisted's 50 a crowd of senders that come back
-# together, after a restart or a fault of the network, is turned away in part; the kernel cuts it to its own limit.
-_BACKLOG = ":backlog=1024"
 
 
 def _no_step(_name: str) -> None:
@@ -91,40 +84,58 @@ def relay_service(
     deadlines = Deadlines(reactor)
     new_id = message_ids(epoch, os.getpid())
     tally = Tally()
-    room = config.process
-    folder = str(room.temporary_folder) if room.temporary_folder else None
-    budget = Budget(room.max_body_memory_bytes, room.max_temporary_bytes, folder, tally.reached)
+    room = room_of(config)
+    budget = Budget(room.memory, room.temporary, room.folder, tally.reached)
     pools = {one.name: pool_for(one, config.hostname, deadlines, reactor, tally) for one in config.upstreams}
-    keeper = _keeper_for(config, deadlines, new_id, reactor, epoch, steps)
-    keeping = _keeping_for(config, pools, deadlines, new_id, keeper, reactor)
-    bridge = Bridge(pools, config.translation, deadlines, keeping, tally=tally)
-    accounts = Accounts(
-        Account(one.username, one.secret, one.defaults, Rates(one.max_messages_per_minute))
-        for one in config.credentials
-    )
+    keeper = _keeper_for(config, deadlines, new_id, reactor, epoch, steps, tally.queue)
+    correlation = correlation_for(config, deadlines, new_id, reactor, epoch)
+    keeping = _keeping_for(config, pools, deadlines, new_id, keeper, reactor, correlation)
+    bridge = Bridge(pools, config.translation, deadlines, keeping, tally=tally, correlation=correlation)
+    accounts = Accounts(accounts_of(config))
     logins = _logins(config.logins, deadlines, reactor, tally)
     doors = []
     for listener in config.listeners:
-        tls = server_context(listener.key_pair.certificate, listener.key_pair.key) if listener.key_pair else None
         gate = Gate(
-            _habits(listener, config.hostname, accounts),
+            habits_of(listener, config.hostname, accounts),
             accounts,
             bridge,
             deadlines,
             new_id=new_id,
             epoch=epoch,
-            tls=tls,
+            tls=tls_of(listener),
             local=listener.address.reach is Reach.LOCAL,
             tally=tally,
             budget=budget,
             logins=logins,
         )
-        doors.append(Door(listener.endpoint, endpoint_of(listener), gate))
-    return RelayService(doors, list(pools.values()), bridge, reactor, config.notes, keeping, budget)
+        endpoint = endpoint_of(listener)
+        implicit = endpoint._sslContextFactory if isinstance(endpoint, SSL4ServerEndpoint) else None
+        doors.append(Door(listener.endpoint, endpoint, gate, implicit))
+    return RelayService(doors, list(pools.values()), bridge, reactor, config.notes, keeping, budget, correlation)
+
+
+def room_of(config: Config) -> Room:
+    """Return how much messages may take."""
+    room = config.process
+    folder = str(room.temporary_folder) if room.temporary_folder else None
+    return Room(room.max_body_memory_bytes, room.max_temporary_bytes, folder)
+
+
+def accounts_of(config: Config) -> list[Account]:
+    """Return who can log in."""
+    return [
+        Account(one.username, one.secret, one.defaults, Rates(one.max_messages_per_minute))
+        for one in config.credentials
+    ]
+
+
+def patience_of(said: LoginLimits) -> GuessPatience:
+    """Return how often logins may fail."""
+    return GuessPatience(said.max_failed_logins, said.window_seconds, said.longest_pause_seconds)
 
 
 def _logins(said: LoginLimits, deadlines: Deadlines, reactor: Any, tally: Tally) -> Logins:
-    patience = GuessPatience(said.max_failed_logins, said.window_seconds, said.longest_pause_seconds)
+    patience = patience_of(said)
 
     def in_thread(look: Callable[[], Account | None]) -> "Deferred[Account | None]":
         return deferToThreadPool(reactor, reactor.getThreadPool(), look)
@@ -139,9 +150,15 @@ def _keeper_for(
     reactor: Any,
     epoch: Callable[[], float],
     steps: Callable[[str], None],
+    tally: QueueTally,
 ) -> Keeper:
     folder = config.store.path
-    return Keeper(lambda: SqliteStore(folder, new_id, steps=steps), reactor, deadlines, epoch)
+
+    def step(name: str) -> None:
+        steps(name)
+        tally.step(name)
+
+    return Keeper(lambda: SqliteStore(folder, new_id, steps=step), reactor, deadlines, epoch, tally)
 
 
 def _keeping_for(
@@ -151,16 +168,36 @@ def _keeping_for(
     new_id: Callable[[], str],
     keeper: Keeper,
     reactor: Any,
+    correlation: Correlation | None,
 ) -> Keeping:
     """Build what takes messages over; the store is opened when the service starts."""
+    schedule, reporter = schedule_of(config), reporter_of(config, keeper.epoch)
+    owner = f"{config.hostname} {new_id()}"
+    runner = QueueRunner(
+        keeper,
+        pools,
+        deadlines,
+        reporter,
+        schedule,
+        reactor,
+        owner=owner,
+        chance=random.random,
+        correlation=correlation,
+    )
+    return Keeping(keeper, runner, reporter, Resends(keeper), schedule)
+
+
+def schedule_of(config: Config) -> Schedule:
+    """Return when parcels are tried again."""
     lives = config.queue
-    schedule = Schedule(lives.first_retry_seconds, lives.longest_retry_seconds, lives.lifetime_seconds)
+    return Schedule(lives.first_retry_seconds, lives.longest_retry_seconds, lives.lifetime_seconds)
+
+
+def reporter_of(config: Config, epoch: Callable[[], float]) -> Reporter:
+    """Return who tells senders of recipients that were given up."""
     bounces = config.bounces
     route = Route(bounces.upstream, bounces.envelope_from, bounces.header_from) if bounces else None
-    reporter = Reporter(config.hostname, route, lives.lifetime_seconds, keeper.epoch)
-    owner = f"{config.hostname} {new_id()}"
-    runner = QueueRunner(keeper, pools, deadlines, reporter, schedule, reactor, owner=owner, chance=random.random)
-    return Keeping(keeper, runner, reporter, Resends(keeper), schedule)
+    return Reporter(config.hostname, route, config.queue.lifetime_seconds, epoch)
 
 
 def pool_for(
@@ -172,7 +209,7 @@ def pool_for(
         Host(
             label=str(host),
             endpoint=HostnameEndpoint(reactor, host.name, host.port, timeout=wait.connect),
-            tls=_client_tls(upstream, host.name),
+            tls=client_tls(upstream, host.name),
         )
         for host in upstream.hosts
     ]
@@ -208,63 +245,11 @@ def pool_for(
     )
 
 
-def _client_tls(upstream: Upstream, host: str) -> ClientTls:
+def client_tls(upstream: Upstream, host: str) -> ClientTls:
+    """Return what a connection to one host of an upstream shakes hands with."""
     name = upstream.server_name or host
     pair = upstream.client_pair
     identity = Identity(pair.certificate, pair.key) if pair else None
     if upstream.insecure_skip_verification:
         return unverified_client(name, upstream.name, identity)
     return client_options(name, upstream.trust_roots.certificates if upstream.trust_roots else None, identity)
-
-
-def endpoint_for(listener: Listener, reactor: Any) -> IStreamServerEndpoint:
-    """Return the endpoint that the operator wrote; raise `CannotListen` for a socket that was not passed."""
-    try:
-        queue = _BACKLOG if listener.address.takes_backlog else ""
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, listener.endpoint + queue)
-    except (KeyError, IndexError) as error:
-        # How Twisted puts it for "systemd:", whose sockets come with the process.
-        raise CannotListen(
-            f"cannot listen at {listener.endpoint}: no such socket was passed to this process; let systemd start it by "
-            "its socket unit (etc/smtpbridge.socket)"
-        ) from error
-    if isinstance(endpoint, SSL4ServerEndpoint):
-        # Twisted gives an "ssl:" endpoint a context that takes more ciphers than ours, and no public way to change it.
-        endpoint._sslContextFactory = server_context_of(endpoint._sslContextFactory)
-    return endpoint
-
-
-def _habits(listener: Listener, hostname: str, accounts: Accounts) -> Habits:
-    terms = Terms(
-        hostname=hostname,
-        starttls=listener.key_pair is not None,
-        auth_offered=listener.auth is not AuthMode.OFF and bool(accounts),
-        auth_required=listener.auth is AuthMode.REQUIRED,
-        max_message=listener.max_message_bytes,
-        max_recipients=listener.max_recipients,
-        max_line=listener.max_line_bytes,
-        max_bad_commands=listener.max_bad_commands,
-        max_idle_commands=listener.max_idle_commands,
-    )
-    return Habits(
-        terms=terms,
-        allow=listener.allow,
-        proxy_from=listener.proxy_from,
-        proxy=listener.proxy_seconds,
-        proxy_tls_always=listener.proxy_tls is ProxyTls.ALWAYS,
-        reject_bare=listener.line_endings is LineEndings.REJECT,
-        idle=listener.idle_seconds,
-        handshake=listener.handshake_seconds,
-        data=listener.data_seconds,
-        min_rate=listener.min_rate_bytes,
-        verdict=listener.verdict_seconds,
-        max_sessions=listener.max_sessions,
-        max_sessions_per_address=listener.max_sessions_per_address,
-        max_connections_per_minute=listener.max_connections_per_minute,
-        max_messages_per_minute=listener.max_messages_per_minute,
-        max_header=listener.max_header_bytes,
-        max_fields=listener.max_header_fields,
-        spool=listener.spool_bytes,
-        queue=listener.mode is Mode.QUEUE,
-        defaults=listener.defaults,
-    )

@@ -9,8 +9,9 @@ one `Table` for each of its tables and let the readers in `settings` turn them
 into values.  The readers collect faults instead of stopping, so an operator
 mends a file in one go; only a text that is no TOML ends the reading at once.
 
-Files and the environment are read here and nowhere below: the readers ask for
-both through `Surroundings`.  Secrets are wrapped as they are read.
+Files and the environment are read here and in `machine`, and nowhere below: the readers ask for
+both through `Surroundings`.  Variables that set keys (`settings.overlay`) are
+laid over the file before.  Secrets are wrapped as they are read.
 
 Some keys belong to features that this version lacks.  Where ignoring one would
 break a promise it is a fault; else it is read, checked and told in `notes`.
@@ -18,19 +19,24 @@ break a promise it is a fault; else it is read, checked and told in `notes`.
 
 import os
 import secrets
-import socket
-import stat
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from smtpbridge.errors import SmtpbridgeError
+from smtpbridge.machine import Machine, SameMachine
 from smtpbridge.settings import checks
 from smtpbridge.settings.admin import read_admin
+from smtpbridge.settings.control import read_control
 from smtpbridge.settings.credential import note_credentials, read_credential, read_logins
+from smtpbridge.settings.events import read_events, reporting
 from smtpbridge.settings.listener import read_listener
+from smtpbridge.settings.log import read_log
+from smtpbridge.settings.overlay import lay_over, settings_of
+from smtpbridge.settings.place import DEFAULT_PATH
 from smtpbridge.settings.queue import read_bounces, read_queue
 from smtpbridge.settings.record import Record, Recorded, Recording
+from smtpbridge.settings.store import read_store
 from smtpbridge.settings.surroundings import Surroundings
 from smtpbridge.settings.text import describe
 from smtpbridge.settings.translation import read_policy
@@ -46,17 +52,15 @@ __all__ = [
     "load",
     "load_record",
     "load_recorded",
-    "load_store",
     "loads",
+    "reread",
 ]
 
 # Each worker costs some 60 MB; more than this is a slip of the pen.
 _MOST_WORKERS = 256
 # A sign of life comes every second, and a busy machine may be late with it.
 _LEAST_STUCK_SECONDS = 3
-
-# Where the commands look when they are not told.
-DEFAULT_PATH = "/etc/smtpbridge/smtpbridge.toml"
+_KEY_OCTETS = 32
 
 
 class ConfigError(SmtpbridgeError):
@@ -72,49 +76,62 @@ def load(path: str | Path, environ: Mapping[str, str]) -> Config:
     return load_recorded(path, environ)[0]
 
 
-def load_recorded(path: str | Path, environ: Mapping[str, str]) -> tuple[Config, Record]:
-    """As `load`, and return what the configuration was read from; the record holds secrets."""
+def load_recorded(path: str | Path, environ: Mapping[str, str], before: Record | None = None) -> tuple[Config, Record]:
+    """
+    As `load`, and return what the configuration was read from; the record holds secrets.
+
+    With the record of an earlier reading, secrets that are the same have the same hash.
+    """
     path = Path(path).absolute()
-    record = Record(_text_of(path), str(path.parent))
-    return _read_all(record.text, Recording(record, _Machine(path.parent, environ))), record
+    settings = settings_of(environ)
+    key = before.key if before else secrets.token_hex(_KEY_OCTETS)
+    record = Record(_text_of(path, settings), str(path.parent), key, settings)
+    return _read_all(record, Recording(record, Machine(path.parent, environ))), record
 
 
 def load_record(record: Record) -> Config:
     """Read a configuration once more from what it was read from the first time.  Raises as `load` does."""
-    return _read_all(record.text, Recorded(record))
+    return _read_all(record, Recorded(record))
+
+
+def reread(record: Record, environ: Mapping[str, str]) -> tuple[Config, Record]:
+    """Read the same text and variables, with what is now in the files that it names.  Raises as `load` does."""
+    fresh = Record(record.text, record.base, record.key, record.settings)
+    return _read_all(fresh, Recording(fresh, SameMachine(record, environ))), fresh
 
 
 def loads(text: str, *, base: Path, environ: Mapping[str, str]) -> Config:
     """Read a configuration from its text; relative paths in it begin at `base`.  Raises as `load` does."""
-    return _read_all(text, _Machine(base, environ))
+    record = Record(text, str(base), secrets.token_hex(_KEY_OCTETS), settings_of(environ))
+    return _read_all(record, Machine(base, environ))
 
 
-def _read_all(text: str, around: Surroundings) -> Config:
-    faults: list[str] = []
-    config = _read(Table(_values_of(text), "", faults), around)
+def _read_all(record: Record, around: Surroundings) -> Config:
+    values = _values_of(record.text)
+    faults = lay_over(values, record.settings)
+    if record.settings:
+        around.notes.append(f"from the environment, before what the file says: {', '.join(record.settings)}")
+    config = _read(Table(values, "", faults), around, bytes.fromhex(record.key))
     if faults:
         raise ConfigError(tuple(faults))
     return config
 
 
-def load_store(path: str | Path, environ: Mapping[str, str]) -> Store:
-    """
-    Read `[store]` alone; raise `ConfigError` for what is wrong with it.
-
-    Who looks after the store need not be able to read the secrets that the rest names, such as a systemd credential.
-    """
-    path = Path(path).absolute()
-    faults: list[str] = []
-    store = _read_store(Table(_values_of(_text_of(path)), "", faults).table("store"), _Machine(path.parent, environ))
-    if faults:
-        raise ConfigError(tuple(faults))
-    return store
+def top_of(path: Path, environ: Mapping[str, str], faults: list[str]) -> Table:
+    """Return the whole file as a table, with what the environment sets laid over it, for whoever reads a part."""
+    settings = settings_of(environ)
+    values = _values_of(_text_of(path, settings))
+    faults += lay_over(values, settings)
+    return Table(values, "", faults)
 
 
-def _text_of(path: Path) -> str:
+def _text_of(path: Path, settings: Mapping[str, str]) -> str:
+    """Return the text of the file, none where there is none and the environment has `settings` to stand in for it."""
     try:
         return path.read_text("utf-8")
     except OSError as error:
+        if settings and isinstance(error, FileNotFoundError):
+            return ""
         raise ConfigError((f"{path}: cannot be read ({(error.strerror or str(error)).lower()})",)) from error
     except UnicodeDecodeError as error:
         raise ConfigError((f"{path}: is not UTF-8 at octet {error.start}",)) from error
@@ -129,67 +146,45 @@ def _values_of(text: str) -> dict[str, object]:
         raise ConfigError((f"not TOML: {error}",)) from error
 
 
-class _Machine:
-    """`Surroundings` over real files and the environment that was handed in."""
-
-    def __init__(self, base: Path, environ: Mapping[str, str]) -> None:
-        self.notes: list[str] = []
-        self._base = base
-        self._environ = environ
-
-    def path(self, text: str) -> Path:
-        return self._base / text
-
-    def read(self, path: Path) -> bytes:
-        return path.read_bytes()
-
-    def open_to_all(self, path: Path) -> bool:
-        return bool(os.stat(path).st_mode & stat.S_IROTH)
-
-    def is_folder(self, path: Path) -> bool:
-        return path.is_dir()
-
-    def variable(self, name: str) -> str | None:
-        return self._environ.get(name)
-
-    def hostname(self) -> str:
-        return own_name(socket.gethostname(), socket.getfqdn)
-
-
-def own_name(name: str, ask: Callable[[], str]) -> str:
-    """
-    Return what a machine that goes by `name` calls itself; `ask` the resolver for its full name.
-
-    The resolver, which may be slow or absent, is asked only where a short name is all there is.  What it says is not
-    taken where it is the name that every machine has for itself.
-    """
-    if "." in name:
-        return name
-    full = ask()
-    return name if full.partition(".")[0].lower() == "localhost" else full
-
-
-def _read(top: Table, around: Surroundings) -> Config:
+def _read(top: Table, around: Surroundings, key: bytes) -> Config:
     hostname = _read_hostname(top, around)
     ip_pools = top.table("ip_pools")
     pools = ip_pools.names()
     credentials = top.tables("credential")
     listeners = _read_listeners(top, around, credentials=bool(credentials), pools=pools)
-    key = secrets.token_bytes(32)
     senders = tuple(found for one in credentials if (found := read_credential(one, around, pools, key)))
     note_credentials(senders, around)
     logins = read_logins(top.table("logins"))
     upstreams = _read_upstreams(top, around)
     names = tuple(one.name for one in upstreams)
-    policy = read_policy(top.table("translation"), ip_pools, top.table("subaccounts"), names)
-    store = _read_store(top.table("store"), around)
+    translation = top.table("translation")
+    policy = read_policy(translation, ip_pools, top.table("subaccounts"), names)
+    events = read_events(top, around, listeners)
+    policy = reporting(translation, policy, events)
+    store = read_store(top.table("store"), around)
     queue = read_queue(top.table("queue"))
     bounces = read_bounces(top, around, names)
-    process = _read_process(top.table("process"), around)
-    admin = read_admin(top, listeners)
+    process = _read_process(top.table("process"), store, around)
+    admin = read_admin(top, listeners, around)
+    log = read_log(top.table("log"), around)
     top.close()
     notes = tuple(around.notes)
-    return Config(hostname, listeners, senders, upstreams, store, policy, process, queue, bounces, admin, logins, notes)
+    return Config(
+        hostname,
+        listeners,
+        senders,
+        upstreams,
+        store,
+        policy,
+        process,
+        queue,
+        bounces,
+        admin,
+        logins,
+        log,
+        notes,
+        events,
+    )
 
 
 def _read_hostname(top: Table, around: Surroundings) -> str:
@@ -242,27 +237,18 @@ def _read_upstreams(top: Table, around: Surroundings) -> tuple[Upstream, ...]:
     return tuple(upstreams)
 
 
-def _read_store(table: Table, around: Surroundings) -> Store:
-    written = table.text("path")
-    table.close()
-    if written:
-        return Store(around.path(written))
-    # systemd sets it for a unit with StateDirectory=; several folders are joined by colons.
-    state = around.variable("STATE_DIRECTORY")
-    return Store(Path(state.split(":")[0])) if state else Store()
-
-
-def _read_process(table: Table, around: Surroundings) -> Process:
+def _read_process(table: Table, store: Store, around: Surroundings) -> Process:
     default = Process()
     workers = table.whole("workers", default.workers, most=_MOST_WORKERS, words={"auto": min(_cores(), _MOST_WORKERS)})
     stuck = table.seconds("stuck_seconds", default.stuck_seconds)
     memory = table.whole("max_body_memory_bytes", default.max_body_memory_bytes, least=1_048_576)
     temporary = table.whole("max_temporary_bytes", default.max_temporary_bytes, least=67_108_864)
     folder = _read_temporary_folder(table, around)
+    control = read_control(table, store.path, around)
     table.close()
     if stuck < _LEAST_STUCK_SECONDS:
         table.fault("stuck_seconds", f"{stuck:g}: write a number of seconds of at least {_LEAST_STUCK_SECONDS}")
-    return Process(workers, memory, temporary, folder, stuck)
+    return Process(workers, memory, temporary, folder, stuck, control)
 
 
 def _cores() -> int:

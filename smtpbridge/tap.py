@@ -8,45 +8,50 @@ The log goes to standard output as lines of our own (`ops.logs`), unless
 twistd's own options send it elsewhere.
 """
 
-import atexit
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from twisted.application.service import IService, MultiService, Service
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import serverFromString
-from twisted.logger import ILogObserver, Logger, LogLevel
+from OpenSSL import SSL
+from twisted.application.service import IService
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.logger import Logger
 from twisted.python import usage
-from twisted.python.components import Componentized
 
 from smtpbridge import __version__
-from smtpbridge.assembly import endpoint_for, relay_service
+from smtpbridge.assembly import relay_service
 from smtpbridge.config import ConfigError, load_recorded
+from smtpbridge.daemon import Daemon, end_badly, end_well
+from smtpbridge.doors import endpoint_for
 from smtpbridge.figures import figures_of
-from smtpbridge.ops.admin import AdminService, CannotShow
+from smtpbridge.following import follow_here, trace_verb, tracing_of
+from smtpbridge.frontpage import admin_service
+from smtpbridge.logbook import CannotLog, Shape, daemon_log, follow, say_of_workers
+from smtpbridge.ops.admin import AdminService
+from smtpbridge.ops.control import Control, Verb
+from smtpbridge.ops.conversation import Conversation
 from smtpbridge.ops.health import Health, troubles_of
-from smtpbridge.ops.logs import TextLog
-from smtpbridge.ops.metrics import Metrics
+from smtpbridge.ops.logs import EventLog
+from smtpbridge.ops.metrics import Figure, Metrics
 from smtpbridge.ops.notify import Notices, NotifySocket, watchdog_seconds
+from smtpbridge.ops.recent import Recent
 from smtpbridge.ops.watch import Watch
+from smtpbridge.readings.process import build_figures, process_figures
 from smtpbridge.relay.service import CannotListen, RelayService
+from smtpbridge.reloading.reloader import Reloader
+from smtpbridge.reloading.reloads import Apply, NotApplied
+from smtpbridge.reloading.reloads import figures_of as reload_figures
+from smtpbridge.renewal import CannotRenew, admin_renewal, renewal_for
 from smtpbridge.settings.record import Record
 from smtpbridge.settings.values import Config
-from smtpbridge.vitals import Depth, health_figures, probe, seen_of, status_of
+from smtpbridge.sights import Process
+from smtpbridge.vitals import Depth, depth_figures, health_figures, probe, seen_of, status_of
+from smtpbridge.webhooks import Webhooks, webhooks
 
 _log = Logger()
-_LEVELS = {level.name for level in LogLevel.iterconstants()}
-
-_ROOT = 0
-_AS_ROOT = (
-    "RUNNING AS ROOT: whoever gets into this process has the whole machine. Nothing here needs root. Let systemd run "
-    "it (smtpbridge.service and smtpbridge.socket), or write USER in the container, or start it with "
-    "twistd --uid=smtpbridge --gid=smtpbridge (the ports are bound before), with [store] path owned by that user"
-)
 
 
 class Options(usage.Options):
@@ -77,111 +82,131 @@ class Options(usage.Options):
             raise usage.UsageError(f"{self['config']} cannot be used:\n{faults}") from error
 
 
-class Daemon(MultiService):
-    """
-    The main service of a process: what it cannot bind ends the process.
-
-    It shouts when it runs as root. twistd binds first, then becomes the user of --uid, then starts the services, so the
-    question is asked at the start. Root as the real user counts too: from there is a way back (--euid).
-    """
-
-    log = Logger()
-
-    def __init__(
-        self,
-        relay: Service,
-        log: TextLog | None,
-        admin: AdminService | None = None,
-        watch: Watch | None = None,
-        *,
-        user_ids: Callable[[], tuple[int, int]] = lambda: (os.getuid(), os.geteuid()),
-    ) -> None:
-        """
-        Run `relay`; `log` takes the place of twistd's own, `None` leaves that as it is.
-
-        `watch` looks at its health, where there is somebody to tell.
-        `user_ids` tells the real and the effective user of the process.
-        """
-        super().__init__()
-        self._log = log
-        self._user_ids = user_ids
-        self._relay = relay
-        self._admin = admin
-        self._watch = watch
-        relay.setServiceParent(self)
-        if admin is not None:
-            admin.setServiceParent(self)
-
-    def setServiceParent(self, parent: IService) -> None:
-        """Before twistd begins to log it asks its application for an observer: give it ours."""
-        if self._log is not None and isinstance(parent, Componentized):
-            parent.setComponent(ILogObserver, self._log)
-        super().setServiceParent(parent)
-
-    def privilegedStartService(self) -> None:
-        """Bind, or exit."""
-        try:
-            super().privilegedStartService()
-        except (CannotListen, CannotShow) as error:
-            raise SystemExit(f"smtpbridge: {error}") from error
-
-    def startService(self) -> None:
-        """Start all; by now a process that was to give root up has done so."""
-        if _ROOT in self._user_ids():
-            self.log.critical("{warning}", warning=_AS_ROOT)
-        super().startService()
-        if self._watch is not None:
-            self._watch.start()
-
-    def stopService(self) -> "Deferred[Any]":
-        """Drain; who watches is told so from the beginning to the end (`MultiService` would stop all at once)."""
-        Service.stopService(self)
-        return Deferred.fromCoroutine(self._stop())
-
-    async def _stop(self) -> None:
-        drained = maybeDeferred(self._relay.stopService)
-        if self._watch is not None:
-            self._watch.look()
-        try:
-            await drained
-        finally:
-            if self._admin is not None:
-                await maybeDeferred(self._admin.stopService)
-            if self._watch is not None:
-                self._watch.stop()
-
-
 def makeService(options: Options) -> IService:
     """Return the service that `options` describe."""
     from twisted.internet import reactor
 
-    reactor.callWhenRunning(_end_well, reactor)
+    reactor.callWhenRunning(end_well, reactor)
     if options.config.process.workers > 1:
         return _with_workers(options, reactor)
     try:
         relay = relay_service(options.config, reactor)
     except CannotListen as error:
         raise SystemExit(f"smtpbridge: {error}") from error
-    health = Health(time.time())
-    admin = _admin_of(options.config, relay, health, reactor)
-    return Daemon(relay, _log_of(options, reactor), admin, _watch_of(relay, health, admin, reactor))
+    return _alone(options, relay, reactor)
 
 
-def _admin_of(config: Config, relay: RelayService, health: Health, reactor: Any) -> AdminService | None:
-    if config.admin is None:
-        return None
-    where = config.admin.endpoint
-    metrics = Metrics((*figures_of(relay), *health_figures(health)))
-    return AdminService(where, serverFromString(reactor, where), metrics, reactor, health)
-
-
-def _watch_of(relay: RelayService, health: Health, admin: AdminService | None, reactor: Any) -> Watch | None:
-    """Return what looks at the health, if there is an admin endpoint or a service manager that wants to know."""
+def _alone(options: Options, relay: RelayService, reactor: Any) -> Daemon:
+    """Return the daemon that relays in its own process."""
+    health, log = Health(time.time()), _log_of(options, reactor)[0]
     depth = Depth(relay.keeper, reactor)
     notices = _notices_of(health, lambda: status_of(relay, health, depth.counts), reactor)
+
+    shown_at = _admin_endpoint(options.config, reactor)
+
+    async def apply(old: Config, new: Config, _: Record) -> None:
+        try:
+            show_anew = admin_renewal(shown_at, new, reactor)
+            relay.renew(renewal_for(relay, old, new, reactor))
+        except CannotRenew as error:
+            raise NotApplied(str(error)) from error
+        show_anew()
+        if log is not None:
+            follow(log, new.log)
+
+    reloader = _reloader_of(options, apply, reactor, notices, log, lambda config: config.notes)
+    events = webhooks(options.config, reactor, os.environ)
+    admin = _admin_of(options.config, shown_at, relay, health, depth, reloader, events, reactor)
+    watch = _watch_of(relay, health, admin, notices, depth, reactor)
+    verbs = {"trace": trace_verb(follow_here(tracing_of(relay, reactor))), "reload": reloader.obey}
+    control = _control_of(options.config, verbs, reactor)
+    return Daemon(relay, log, admin, watch, control, reloader, events.service)
+
+
+def _reloader_of(
+    options: Options,
+    apply: Apply,
+    reactor: Any,
+    notices: Notices | None,
+    log: EventLog | None,
+    notes: Callable[[Config], Sequence[str]],
+) -> Reloader:
+    """Return what reads the configuration again; it heeds SIGHUP as soon as the reactor runs."""
+    reloader = Reloader(
+        # twistd may have changed the folder by the time that somebody asks.
+        os.path.abspath(options["config"]),
+        options.config,
+        options.record,
+        os.environ,
+        apply,
+        reactor,
+        epoch=time.time,
+        notes=notes,
+        notices=notices,
+        reopen=_nothing if log is None else log.reopen,
+    )
+    reactor.callWhenRunning(signal.signal, signal.SIGHUP, lambda *_: reactor.callFromThread(reloader.hang_up))
+    return reloader
+
+
+def _control_of(config: Config, verbs: Mapping[str, Verb], reactor: Any) -> Control | None:
+    """Return the control socket, if there is to be one, with `verbs` and what every daemon knows."""
+    if config.process.control is None:
+        return None
+    return Control(str(config.process.control), {"version": _tell_version, **verbs}, reactor)
+
+
+def _tell_version(_: Mapping[str, object], asked: Conversation) -> None:
+    asked.done(version=__version__, pid=os.getpid())
+
+
+def _admin_of(
+    config: Config,
+    endpoint: IStreamServerEndpoint | None,
+    relay: RelayService,
+    health: Health,
+    depth: Depth,
+    reloader: Reloader,
+    events: Webhooks,
+    reactor: Any,
+) -> AdminService | None:
+    if config.admin is None or endpoint is None:
+        return None
+    figures = (*figures_of(relay), *depth_figures(depth, time.time), *_own_figures(health))
+    metrics = Metrics((*figures, *reload_figures(reloader.reloads), *events.figures))
+    recent = Recent()
+    source = Process(relay, recent, depth, reactor)
+    parts = metrics, source, health, reactor, recent, events.seen
+    return admin_service(lambda: reloader.reloads.config, config.admin, endpoint, *parts)
+
+
+def _admin_endpoint(config: Config, reactor: Any) -> IStreamServerEndpoint | None:
+    """Return where operators look, or end with what is wrong with it, such as a key file that cannot be read."""
+    if config.admin is None:
+        return None
+    try:
+        return endpoint_for(config.admin, reactor)
+    except (CannotListen, OSError, SSL.Error) as error:
+        raise SystemExit(f"smtpbridge: [admin] endpoint {config.admin.endpoint} cannot be used: {error}") from error
+
+
+def _own_figures(health: Health) -> tuple[Figure, ...]:
+    """Return the figures about the process and the whole."""
+    return (*health_figures(health), *build_figures(time.time()), *process_figures())
+
+
+def _watch_of(
+    relay: RelayService,
+    health: Health,
+    admin: AdminService | None,
+    notices: Notices | None,
+    depth: Depth,
+    reactor: Any,
+) -> Watch | None:
+    """Return what looks at the health, if there is an admin endpoint or a service manager that wants to know."""
     if admin is None and notices is None:
         return None
-    after = [lambda: probe(relay)] if notices is None else [lambda: probe(relay), depth.look]
+    after = [lambda: probe(relay), depth.look]
     return Watch(health, lambda: troubles_of(seen_of(relay)), reactor, time.time, notices=notices, after=after)
 
 
@@ -193,7 +218,7 @@ def _notices_of(health: Health, status: Callable[[], str], reactor: Any) -> Noti
     try:
         teller = NotifySocket(address)
     except ValueError as error:
-        Daemon.log.warn("NOTIFY_SOCKET={address} is {error}: nobody is told", address=address, error=str(error))
+        _log.warn("NOTIFY_SOCKET={address} is {error}: nobody is told", address=address, error=str(error))
         return None
     life = watchdog_seconds(os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", ""), os.getpid())
     return Notices(teller, health, status, reactor, life)
@@ -209,7 +234,8 @@ def _with_workers(options: Options, reactor: Any) -> Daemon:
     from smtpbridge.workers.task import Task
     from smtpbridge.workers.wellness import Wellness
 
-    config, record, log = options.config, options.record, _log_of(options, reactor)
+    config, record = options.config, options.record
+    log, shape = _log_of(options, reactor)
     workers = config.process.workers
     try:
         openings = [Opening(one.endpoint, endpoint_for(one, reactor)) for one in config.listeners]
@@ -217,58 +243,61 @@ def _with_workers(options: Options, reactor: Any) -> Daemon:
         raise SystemExit(f"smtpbridge: {error}") from error
     health, ledger = Health(time.time()), Ledger(workers, config.process.stuck_seconds)
     wellness = Wellness(ledger, workers)
+    doors = tuple(one.endpoint for one in config.listeners)
+    own_figures = [*_own_figures(health)]
+
+    def notes(of: Config) -> tuple[str, ...]:
+        return (*of.notes, *notes_on(of, workers))
+
     parent = Parent(
         openings,
         ledger,
         reactor,
-        task=lambda number: Task(number, workers, record).written(),
-        lines=_say_of_workers if log is None else log.pass_on,
-        give_up=lambda _: _end_badly(reactor),
+        task=lambda number: Task(number, workers, record, doors, shape.value).written(),
+        lines=say_of_workers if log is None or shape is Shape.JOURNAL else log.pass_on,
+        give_up=lambda _: end_badly(reactor),
         wellness=wellness,
-        figures=health_figures(health),
-        notes=(*config.notes, *notes_on(config, workers)),
+        figures=own_figures,
+        notes=notes(config),
     )
-    where = config.admin.endpoint if config.admin else ""
-    admin = AdminService(where, serverFromString(reactor, where), parent.figures, reactor, health) if where else None
+
+    shown_at = _admin_endpoint(config, reactor)
+
+    async def apply(_: Config, new: Config, read: Record) -> None:
+        try:
+            show_anew = admin_renewal(shown_at, new, reactor)
+        except CannotRenew as error:
+            raise NotApplied(str(error)) from error
+        await parent.renew(lambda number: Task(number, workers, read, doors, shape.value).written())
+        show_anew()
+        if log is not None:
+            follow(log, new.log)
+
     notices = _notices_of(health, lambda: wellness.status(health), reactor)
-    return Daemon(parent, log, admin, Watch(health, wellness.troubles, reactor, time.time, notices=notices))
+    reloader = _reloader_of(options, apply, reactor, notices, log, notes)
+    events = webhooks(config, reactor, os.environ)
+    own_figures += (*reload_figures(reloader.reloads), *events.figures)
+    admin = None
+    if config.admin is not None and shown_at is not None:
+        parts = parent.figures, parent.survey, health, reactor, None, events.seen
+        admin = admin_service(lambda: reloader.reloads.config, config.admin, shown_at, *parts)
+    watch = Watch(health, wellness.troubles, reactor, time.time, notices=notices)
+    verbs = {"trace": trace_verb(parent.following.follow), "reload": reloader.obey}
+    control = _control_of(config, verbs, reactor)
+    return Daemon(parent, log, admin, watch, control, reloader, events.service)
 
 
-def _say_of_workers(lines: bytes) -> None:
-    """Give lines of workers to the log that twistd was told to write, which has a time and level of its own."""
-    for line in lines.decode("utf-8", "backslashreplace").splitlines():
-        _, level, text = [*line.split(" ", 2), "", ""][:3]
-        known = level in _LEVELS
-        _log.emit(LogLevel.lookupByName(level if known else "error"), "{line}", line=text if known else line)
+def _nothing() -> None:
+    """Do so."""
 
 
-def _end_badly(reactor: Any) -> None:
-    """
-    Stop, and let the process end with a status that says that it failed.
-
-    twistd has none to give for a service that fails while it runs; the very last thing that this process does is
-    to leave with it.
-    """
-    atexit.register(os._exit, 1)
-    reactor.stop()
-
-
-def _end_well(reactor: Any) -> None:
-    """
-    Let SIGTERM end the process with status 0.
-
-    Twisted's own way drains just the same, but then the process kills itself with the signal that it got, and a
-    supervisor takes an orderly end for a crash.
-    """
-    signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(reactor.stop))
-
-
-def _log_of(options: Options, reactor: Any) -> TextLog | None:
-    """Return our log unless twistd was told where to log or goes to the background."""
+def _log_of(options: Options, reactor: Any) -> tuple[EventLog | None, Shape]:
+    """Return our log, none where twistd was told where to log or goes to the background, and how workers write."""
     twistd: Mapping[str, object] = options.parent or {}
     told = twistd.get("logfile") or twistd.get("syslog") or twistd.get("logger")
     if told or not twistd.get("nodaemon"):
-        return None
-    log = TextLog(sys.stdout.fileno(), reactor)
-    reactor.addSystemEventTrigger("after", "shutdown", log.flush)
-    return log
+        return None, Shape.TEXT
+    try:
+        return daemon_log(options.config.log, sys.stdout.fileno(), os.environ.get("JOURNAL_STREAM", ""), reactor)
+    except CannotLog as error:
+        raise SystemExit(f"smtpbridge: {error}") from error

@@ -33,7 +33,9 @@ Check = Callable[[str], str | None]
 # A value in a fault is there to be recognised, not to be read in full.
 _LONGEST_QUOTE = 80
 # Some thirty years; what is longer is a slip, and a whole number in TOML may even be too long for a float.
-_FOREVER = 1e9
+_FOREVER = 1_000_000_000
+# Many parts count in 64 bits, and no bound in use is near it.
+_LARGEST = 2**63 - 1
 
 
 class Table:
@@ -115,7 +117,9 @@ class Table:
         if words and isinstance(value, str) and value in words:
             return words[value]
         # In Python a truth value is a whole number; in TOML it is not.
-        if isinstance(value, bool) or not isinstance(value, int) or value < least or (most and value > most):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least or value > (most or _LARGEST):
+            if most is None and isinstance(value, int) and value > _LARGEST:
+                most = _LARGEST
             bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
             others = "".join(f' or "{word}"' for word in words or ())
             return self._wrong(key, value, f"write a whole number {bounds}{others}", default)
@@ -126,8 +130,11 @@ class Table:
         value = self._get(key)
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _FOREVER:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
             return self._wrong(key, value, "write a number of seconds above 0", default)
+        if value > _FOREVER:
+            right = f"write a number of seconds of at most {_FOREVER}, which is some thirty years"
+            return self._wrong(key, value, right, default)
         return float(value)
 
     def choice(self, key: str, default: _Choice, *, among: Sequence[_Choice] = ()) -> _Choice:

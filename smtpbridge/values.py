@@ -7,8 +7,8 @@ hash, that mypy alone holds frozen; to make one costs a third.  Where a value is
 for a connection, or for the process, a frozen dataclass is the right thing.
 """
 
-from dataclasses import dataclass
-from typing import TypeVar, dataclass_transform
+from dataclasses import Field, dataclass, fields, make_dataclass
+from typing import Any, TypeVar, dataclass_transform
 
 _Class = TypeVar("_Class")
 
@@ -17,3 +17,9 @@ _Class = TypeVar("_Class")
 def value(cls: type[_Class]) -> type[_Class]:
     """Make a class with annotated fields a value."""
     return dataclass(slots=True, unsafe_hash=True)(cls)
+
+
+def fields_of(names: tuple[str, ...]) -> dict[str, Field[Any]]:
+    """Return what `dataclasses.replace` wants to know of a class that was written out for the compiler."""
+    made = make_dataclass("_", [(name, object) for name in names])
+    return {one.name: one for one in fields(made)}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol as Contract
 
 from smtpbridge.ops.health import Health, Seen, Upstream, What
-from smtpbridge.ops.metrics import Figure, Kind, Sample
+from smtpbridge.ops.metrics import Figure, Join, Kind, Sample
 from smtpbridge.relay.keeper import Keeper
 from smtpbridge.relay.pool import Pool
 from smtpbridge.relay.service import RelayService
@@ -22,7 +22,7 @@ _COUNT_SECONDS = 10.0
 
 def seen_of(relay: RelayService) -> Seen:
     """Return what there is to see of a relay."""
-    keeper = relay.keeper
+    keeper, correlation = relay.keeper, relay.correlation
     return Seen(
         listening=relay.listening,
         draining=relay.draining,
@@ -39,6 +39,7 @@ def seen_of(relay: RelayService) -> Seen:
             )
             for place, pool in enumerate(relay.pools)
         ),
+        ledger_fault="" if correlation is None else correlation.keeper.fault,
     )
 
 
@@ -98,6 +99,32 @@ class Depth:
         self._asking = False
         self._due = self._reactor.seconds() + _COUNT_SECONDS
         self.counts = counts
+
+
+def depth_figures(depth: Depth, epoch: Callable[[], float]) -> tuple[Figure, ...]:
+    """
+    Return the figures about what the store keeps; none where nobody knows.  `epoch` is the time of day.
+
+    Several processes keep one store: what each sees of it is the same.
+    """
+
+    def one(name: str, words: str, read: Callable[[Counts], float]) -> Figure:
+        def sample() -> Iterator[Sample]:
+            if depth.counts is not None:
+                yield (), read(depth.counts)
+
+        return Figure(f"smtpbridge_queue_{name}", Kind.GAUGE, words, (), sample, Join.GREATEST)
+
+    return (
+        one("depth", "Parcels in the queue.", lambda counts: counts.depth),
+        one("held", "Parcels in the queue that are held.", lambda counts: counts.held),
+        one("bytes", "Octets of bodies in the queue.", lambda counts: counts.octets),
+        one(
+            "oldest_seconds",
+            "How old the oldest parcel in the queue is; 0 without one.",
+            lambda counts: 0.0 if counts.oldest is None else max(0.0, epoch() - counts.oldest),
+        ),
+    )
 
 
 def status_of(relay: RelayService, health: Health, counts: Counts | None) -> str:

@@ -39,18 +39,68 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sandbox": {"smtp", "mail"},
     "store": {"mail"},
     "events": {"dialect", "mail", "store"},
-    "ops": {"store"},
-    "config": {"settings", "toml_table", "dialect.policy", "mail"},
-    "settings": {"toml_table", "dialect.policy", "mail"},
+    # Who may look at a page is guessed as who may send is.
+    "ops": {"store", "relay.guesses"},
+    "config": {"settings", "toml_table", "dialect.policy", "mail", "machine"},
+    # Single tables of the configuration, for commands.
+    "excerpts": {"config", "machine", "settings"},
+    # The real files and environment behind what the readers of a configuration ask.
+    "machine": {"settings"},
+    "settings": {
+        "toml_table",
+        "dialect.policy",
+        "dialect.bounce_class",
+        "dialect.event_options",
+        "dialect.sparkpost_event",
+        "dialect.token",
+        "mail",
+    },
     "toml_table": set(),
     # What `tap` and the console command share: from a configuration to objects.
-    "assembly": {"relay", "smtp", "dialect", "settings", "store"},
-    # From the relay's objects to the figures that operators look at.
-    "figures": {"relay", "ops"},
+    "assembly": {"correlating", "doors", "relay", "dialect", "settings", "store"},
+    # From [events] to objects of the relay.
+    "correlating": {"relay", "dialect", "settings", "store"},
+    # The same for events, which a daemon without [events] does not load.
+    "webhooks": {"event_assembly", "readings", "ops", "settings"},
+    "event_assembly": {"correlating", "doors", "events", "relay", "dialect", "settings", "store"},
+    # The same for a relay that runs, when the configuration has changed.
+    "renewal": {"assembly", "doors", "relay", "settings"},
+    # From a listener's part of the configuration to objects.
+    "doors": {"relay", "settings", "smtp"},
+    # From the relay's objects to the figures that operators look at, by subject.
+    "readings": {"relay", "events", "ops", "dialect", "store"},
+    "figures": {"readings", "relay", "ops"},
+    # What starts and ends the parts of the daemon, in order.
+    "daemon": {"relay", "ops", "reloading"},
+    # From the relay's sessions to who follows them at the control socket.
+    "following": {"relay", "ops"},
+    # From [log] to the log of a process.
+    "logbook": {"ops", "settings"},
     # From the relay's objects to whether it is well.
     "vitals": {"relay", "ops", "store"},
+    # From the relay's objects to what the status page shows of them.
+    "sights": {"relay", "ops", "store", "vitals"},
+    # From a configuration to the admin endpoint.
+    "frontpage": {"ops", "settings"},
     # Several processes: the parent's side, and the program of a worker, which builds a relay as `tap` does.
-    "workers": {"relay", "ops", "settings", "assembly", "config", "figures", "vitals"},
+    "workers": {
+        "relay",
+        "ops",
+        "settings",
+        "assembly",
+        "doors",
+        "config",
+        "figures",
+        "following",
+        "logbook",
+        "readings",
+        "vitals",
+        "sights",
+        "reloading.reloads",
+        "renewal",
+    },
+    # The configuration that is in force, and how it becomes another one.
+    "reloading": {"config", "machine", "settings", "ops"},
     "tap": ANYTHING,
     "cli": ANYTHING,
     # What `cli` does, by subject; it belongs to `cli`.
@@ -58,6 +108,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # Nobody imports these: the plugin names `tap`, the command that is installed `cli`, the parent its workers' program.
 ROOTS = {"tap", "cli", "workers.__main__"}
+# Who fetches the global reactor: the programs, and the one place where a console command gets to run it.
+FETCHES = {"tap", "workers.__main__", "commands.running"}
 
 PURE = (
     "mail",
@@ -66,6 +118,8 @@ PURE = (
     "relay.leases",
     "relay.guesses",
     "relay.rates",
+    "relay.transcript",
+    "relay.wanted",
     "workers.ledger",
     "workers.turns",
     "workers.words",
@@ -77,13 +131,13 @@ PURE_LIBRARIES = {
     "datetime",
     "difflib", "enum", "functools", "hashlib", "heapq", "hmac", "html", "idna", "ipaddress", "itertools", "json",
     "math", "operator", "publicsuffixlist", "quopri", "re", "string", "struct", "textwrap", "types", "typing",
-    "unicodedata", "urllib.parse",
+    "unicodedata", "urllib.parse", "zlib",
 }
 # fmt: on
 CLOCKS = {"now", "utcnow", "today"}
 
 # These read and write files; what else has to do with files gets octets or an open file from them.
-FILES = ("tap", "cli", "commands", "config", "store", "relay.spool", "sandbox.folder")
+FILES = ("tap", "cli", "commands", "config", "excerpts", "machine", "store", "relay.spool", "sandbox.folder", "logbook")
 # A path is a value of the configuration; what is in the file is for `config` to read.
 PATHS = ("settings",)
 READS_AND_WRITES = {"read_bytes", "read_text", "write_bytes", "write_text", "iterdir"}
@@ -186,14 +240,14 @@ def reaches_for_files(name: str, text: str) -> list[str]:
 
 
 def fixed_reactors(name: str, text: str) -> list[str]:
-    """Find imports of the global reactor: it comes in by the constructor, from a function of `tap` or `cli`."""
+    """Find imports of the global reactor: it comes in by the constructor, from a function of those in `FETCHES`."""
     tree = ast.parse(text)
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     inside = {node.lineno for function in functions for node in ast.walk(function) if isinstance(node, ast.stmt)}
     return [
         f"{name}:{line}: imports the reactor"
         for line, target in imports(text)
-        if target.startswith("twisted.internet.reactor") and not (lies_in(name, ROOTS) and line in inside)
+        if target.startswith("twisted.internet.reactor") and not (lies_in(name, FETCHES) and line in inside)
     ]
 
 

@@ -15,9 +15,11 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpbridge.config import Config, ConfigError, describe, load, load_store, loads, own_name
+from smtpbridge.config import Config, ConfigError, describe, load, loads
 from smtpbridge.dialect.bounds import Bounds
 from smtpbridge.dialect.policy import UNSAID, BccStyle, Defaults, Policy, Priority, Subaccount, Unsupported
+from smtpbridge.excerpts import load_store
+from smtpbridge.machine import own_name
 from smtpbridge.mail.addresses import parse_mailbox
 from smtpbridge.secret import KeyedHash, Secret, Sha256Hash, fits
 from smtpbridge.settings import values
@@ -28,9 +30,13 @@ from smtpbridge.settings.values import (
     Bounces,
     Deadlines,
     Host,
+    Level,
     LineEndings,
     Listener,
+    Log,
+    LogFormat,
     LoginLimits,
+    LogTo,
     Mode,
     ProxyTls,
     Queue,
@@ -43,6 +49,7 @@ PASSWORD = {"SMTPBRIDGE_UPSTREAM_MAIN_PASSWORD": "k3y with spaces"}
 LISTENER = '[[listener]]\nendpoint = "tcp:2525:interface=127.0.0.1"\n'
 UPSTREAM = '[upstream.main]\nregion = "europe"\n'
 CREDENTIAL = f'[[credential]]\nusername = "SMTP_Injection"\nsecret_hash = "sha256:{"ab" * 32}"\n'
+EVENTS = '[events]\npublic_url = "https://events.example.com"\nendpoint = "tcp:8090:interface=127.0.0.1"\n'
 BOUNCES = '[bounces]\nfrom = "Mail Delivery <mailer-daemon@example.com>"\n'
 
 
@@ -187,11 +194,9 @@ def test_a_worker_is_not_called_stuck_before_a_few_signs_of_life_are_missing() -
     assert fault == "[process] stuck_seconds: 2: write a number of seconds of at least 3"
 
 
-def test_what_would_promise_more_than_this_version_keeps_is_refused() -> None:
-    text = LISTENER + UPSTREAM + '[translation]\ncallback_data = "token"\n'
-
-    assert faults(text) == [
-        '[translation] callback_data: "token" is not available in this version; write "json" or "none"',
+def test_a_token_that_would_lead_nowhere_is_refused() -> None:
+    assert faults(LISTENER + UPSTREAM + '[translation]\ncallback_data = "token"\n') == [
+        '[translation] callback_data: "token" needs [events], which says where it leads; write "json"',
     ]
 
 
@@ -274,7 +279,7 @@ def test_a_machine_with_a_full_name_does_not_ask_the_resolver() -> None:
         (r"tcp6:25:interface=\:\:", EndpointText("tcp6", Reach.ANYBODY, takes_backlog=True)),
         (
             "ssl:465:privateKey=k.pem:certKey=c.pem",
-            EndpointText("ssl", Reach.ANYBODY, speaks_tls=True, takes_backlog=True),
+            EndpointText("ssl", Reach.ANYBODY, speaks_tls=True, takes_backlog=True, files=("c.pem", "k.pem")),
         ),
         (
             "tls:/etc/keys:465:interface=127.0.0.1",
@@ -649,6 +654,33 @@ def test_the_password_is_taken_from_the_nearest_source_that_has_one(tmp_path: Pa
     assert parse(plain, tmp_path, systemd).upstreams[0].password.reveal() == b"from systemd"
     assert parse(plain, tmp_path, both).upstreams[0].password.reveal() == b"from the environment"
     assert parse(named, tmp_path, both).upstreams[0].password.reveal() == b"from the file"
+
+
+def test_a_file_can_be_a_credential_of_systemds(keys: Path) -> None:
+    systemd = {**PASSWORD, "CREDENTIALS_DIRECTORY": str(keys)}
+    listener = LISTENER + 'certificate = "credential:chain.pem"\nkey = "credential:key.pem"\n'
+
+    [found] = parse(listener + UPSTREAM, environ=systemd).listeners
+
+    assert found.key_pair is not None
+    assert found.key_pair.certificate_path == keys / "chain.pem"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../chain.pem", "/etc/passwd"])
+def test_a_credential_is_a_name_and_no_path(name: str, keys: Path) -> None:
+    systemd = {"CREDENTIALS_DIRECTORY": str(keys)}
+    text = LISTENER + UPSTREAM + f'password_file = "credential:{name}"\n'
+
+    [fault] = faults(text, environ=systemd)
+
+    assert "names no credential" in fault
+
+
+def test_a_credential_outside_the_service_is_refused_with_the_way_to_look_at_it() -> None:
+    [fault] = faults(LISTENER + UPSTREAM + 'password_file = "credential:infobip.key"\n', environ={})
+
+    assert "$CREDENTIALS_DIRECTORY is not set here" in fault
+    assert "/run/credentials/smtpbridge.service" in fault
 
 
 def test_a_missing_password_is_refused_with_the_three_ways_to_give_one(tmp_path: Path) -> None:
@@ -1125,6 +1157,27 @@ def test_the_description_says_what_networks_may_do_under_each_kind_of_auth(tmp_p
         assert f"AUTH {auth}, relays for 10.0.0.0/8 without AUTH" in said
 
 
+def test_the_description_says_what_becomes_of_line_ends_and_which_rates_hold(tmp_path: Path) -> None:
+    plain = described_listener("", tmp_path)
+    assert "a bare CR or LF is written anew" in plain
+    assert "a minute" not in plain
+    lines = 'line_endings = "reject"\nmax_connections_per_minute = 1200\nmax_messages_per_minute = 60\n'
+    said = described_listener(f'{lines}proxy_from = ["192.0.2.1"]', tmp_path)
+    assert "a bare CR or LF is refused" in said
+    assert "1,200 connections a minute of an address, 60 messages a minute of an address" in said
+    assert "a PROXY header from 192.0.2.1/32, TLS where the header says so" in said
+
+
+def test_the_description_says_how_much_room_messages_may_take_and_what_a_credential_may_send() -> None:
+    lines = "max_body_memory_bytes = 2000000\nmax_temporary_bytes = 70000000\nworkers = 2\n"
+    said = describe(parse(f"{LISTENER}{UPSTREAM}{CREDENTIAL}max_messages_per_minute = 7\n[process]\n{lines}"))
+
+    (process,) = [line for line in said if line.startswith("workers 2")]
+    assert "2,000,000 octets of memory and 70,000,000 of temporary files in the system's folder" in process
+    (credential,) = [line for line in said if line.startswith("credential")]
+    assert "7 messages a minute of whoever presents it" in credential
+
+
 def test_the_description_tells_how_bounces_leave() -> None:
     said = describe(parse(LISTENER + UPSTREAM + BOUNCES + 'envelope_from = "b@example.com"\n'))
 
@@ -1138,11 +1191,18 @@ def test_the_description_tells_how_bounces_leave() -> None:
 
 
 def uncommented(*, examples: bool) -> str:
-    """Return the example file with its keys uncommented, those that have no default only where `examples` says so."""
+    """
+    Return the example file with its keys uncommented.
+
+    Those that have no default, and those of a table that is not there by default, only where `examples` says so.
+    """
     lines = []
+    there = True
     for line in EXAMPLE.read_text("utf-8").splitlines():
         match = re.fullmatch(r"# (\w+ = .*|\[\[?[\w.]+\]\]?)", line)
-        if match and (examples or not (line.endswith("# no default") or line.startswith("# ["))):
+        if re.fullmatch(r"(# )?\[\[?[\w.]+\]\]?", line):
+            there = not line.startswith("# ")
+        if match and (examples or (there and not line.endswith("# no default"))):
             line = match[1]
         lines.append(line)
     return "\n".join(lines)
@@ -1173,9 +1233,11 @@ def test_each_default_that_the_example_file_shows_is_the_default_of_the_code(tmp
 def test_the_example_file_shows_every_key_of_the_code_and_no_other(keys: Path) -> None:
     text = uncommented(examples=True)
     shown = tomllib.loads(text)
-    (keys / "sender.key").write_text("k3y")
+    for name in ("sender", "inbox", "inbox-basic", "inbox-hmac", "crm", "crm-token", "crm-oauth"):
+        (keys / f"{name}.key").write_text("k3y of more than sixteen")
     (keys / "client.pem").write_bytes((keys / "chain.pem").read_bytes())
     (keys / "client.key").write_bytes((keys / "key.pem").read_bytes())
+    (keys / "admin.token").write_text("an-example-of-a-token")
     (keys / "chain.pem").rename(keys / "fullchain.pem")
     (keys / "key.pem").rename(keys / "privkey.pem")
 
@@ -1186,6 +1248,16 @@ def test_the_example_file_shows_every_key_of_the_code_and_no_other(keys: Path) -
         "[[credential]] #1 secret_file: and secret_hash",
         "[upstream.main] region: and hosts",
         "[subaccounts.123] ip_pool: and upstream",
+        *(
+            f'[events.target.crm] {key}: and auth = "none"'
+            for key in ("username", "password_file", "header", "token_file")
+        ),
+        *(
+            f'[events.target.crm] {key}: and auth = "none"'
+            for key in ("token_url", "client_id", "scope", "client_secret_file")
+        ),
+        *(f"[translation] {key}: and [events]" for key in ("notify_url", "tracking_url", "notify_content_type")),
+        "[translation] callback_data: and [events]",
     ]
     # Every one: a key that is nobody's makes each table tell what it knows.
     for place in KNOWN_TABLES:
@@ -1206,12 +1278,16 @@ KNOWN_TABLES = {
     "store": LISTENER + UPSTREAM + "[store]\nZZZ = 1\n",
     "translation": LISTENER + UPSTREAM + "[translation]\nZZZ = 1\n",
     "subaccounts.123": LISTENER + UPSTREAM + "[subaccounts.123]\nZZZ = 1\n",
+    "admin": LISTENER + UPSTREAM + '[admin]\nendpoint = "unix:/run/admin"\nZZZ = 1\n',
     "process": LISTENER + UPSTREAM + "[process]\nZZZ = 1\n",
+    "events": LISTENER + UPSTREAM + EVENTS + "ZZZ = 1\n",
+    "events.target.crm": LISTENER + UPSTREAM + EVENTS + '[events.target.crm]\nurl = "https://a.example"\nZZZ = 1\n',
 }
 
 
 def known_keys(place: str) -> list[str]:
-    (fault,) = faults(KNOWN_TABLES[place])
+    # Where a secret can be had is not the question.
+    (fault,) = [fault for fault in faults(KNOWN_TABLES[place]) if "unknown key" in fault]
     return fault.split("known here: ")[1].split(", ")
 
 
@@ -1223,3 +1299,49 @@ def find(shown: dict[str, object], place: str) -> dict[str, object]:
         found = found[0] if isinstance(found, list) else found
     assert isinstance(found, dict)
     return found
+
+
+def test_the_control_socket_is_in_the_folder_of_the_store_unless_it_is_named() -> None:
+    default = parse(f'{LISTENER}{UPSTREAM}[store]\npath = "state"\n')
+    named = parse(f'{LISTENER}{UPSTREAM}[process]\ncontrol = "/run/smtpbridge/control"\n')
+    without = parse(f'{LISTENER}{UPSTREAM}[process]\ncontrol = "off"\n')
+
+    assert default.process.control == default.store.path / "control"
+    assert named.process.control == Path("/run/smtpbridge/control")
+    assert without.process.control is None
+
+
+def test_a_place_that_no_socket_can_have_is_a_fault() -> None:
+    [fault] = faults(f'{LISTENER}{UPSTREAM}[process]\ncontrol = "/run/{"x" * 110}"\n')
+
+    assert "[process] control: is a path of over 107 octets" in fault
+
+
+@pytest.mark.parametrize(
+    ("written", "log"),
+    [
+        ("", Log()),
+        ('format = "json"\nlevel = "debug"', Log(LogFormat.JSON, Level.DEBUG)),
+        ('to = "journal"', Log(to=LogTo.JOURNAL)),
+        ('to = "/var/log/smtpbridge.log"\nformat = "text"', Log(LogFormat.TEXT, to=Path("/var/log/smtpbridge.log"))),
+        ('to = "./log"', Log(to=Path("/nowhere/log"))),
+    ],
+)
+def test_the_log_is_read(written: str, log: Log) -> None:
+    assert parse(f"{LISTENER}{UPSTREAM}[log]\n{written}\n").log == log
+
+
+@pytest.mark.parametrize(
+    ("written", "fault"),
+    [
+        ('format = "xml"', '[log] format: "xml": write "auto", "text" or "json"'),
+        ('level = "loud"', '[log] level: "loud": write "debug", "info", "warn", "error" or "critical"'),
+        ('to = "syslog"', '[log] to: "syslog": write "stdout", "journal", or a path with a slash, such as "./syslog"'),
+        (
+            'to = "journal"\nformat = "json"',
+            '[log] format: "json": the journal has a form of its own; leave the key out',
+        ),
+    ],
+)
+def test_a_log_that_cannot_be_is_a_fault(written: str, fault: str) -> None:
+    assert faults(f"{LISTENER}{UPSTREAM}[log]\n{written}\n") == [fault]

@@ -18,7 +18,8 @@ from smtpbridge.dialect import infobip, sparkpost
 from smtpbridge.dialect.bounds import USUAL, Bounds
 from smtpbridge.dialect.instructions import Refusal
 from smtpbridge.dialect.plan import Plan
-from smtpbridge.dialect.policy import Defaults, Policy, Unsupported
+from smtpbridge.dialect.policy import CallbackData, Defaults, Policy, Unsupported
+from smtpbridge.dialect.token import SAMPLE
 from smtpbridge.dialect.translate import translate
 from smtpbridge.mail.headers import HeaderBlock
 from smtpbridge.mail.message import Envelope
@@ -160,8 +161,8 @@ def test_the_table_names_no_switch_that_the_code_lacks() -> None:
     switches = " ".join(row[3] for row in TABLE)
     named = {match[1] for match in re.finditer(r"`\[?([a-z_]+)\]?(?: = [^`]*)?`", switches)}
 
-    # "as for `metadata`" points to another row.
-    assert named - {"metadata", "campaign_id"} <= SWITCHES
+    # "as for `metadata`" points to another row, and [events] to a page of its own.
+    assert named - {"metadata", "campaign_id", "events"} <= SWITCHES
 
 
 def test_each_choice_of_a_switch_is_in_the_table() -> None:
@@ -289,6 +290,10 @@ PROVOKED: dict[str, tuple[bytes, Policy]] = {
     "unknown-field": (b'X-MSYS-API: {"return_path":1}\r\n', Policy()),
     "unknown-option": (b'X-MSYS-API: {"options":{"new":1}}\r\n', Policy()),
     "envelope-sender": (b"From: a@other.example\r\n", Policy()),
+    **{
+        f"own-{name.lower()}": (f"X-IB-{name}: mine\r\n".encode(), Policy(callback_data=CallbackData.TOKEN))
+        for name in ("Callback-Data", "Notify-Url", "Tracking-Url")
+    },
     "sink": (b'X-MSYS-API: {"cc":["c@sink.sparkpostmail.com"]}\r\n', Policy()),
 }
 
@@ -298,7 +303,8 @@ def test_each_warning_is_a_warning_and_each_note_a_note() -> None:
     for kind, (header, policy) in PROVOKED.items():
         envelope, fields = Envelope("s@sender.example", ("r@x.example",)), HeaderBlock.parse(header)
         subaccount = "999" if kind == "subaccount" else ""
-        plan = translate(envelope, fields, TRACE, policy, subaccount, body=BODIES.get(kind, b""))
+        token = SAMPLE if policy.callback_data is CallbackData.TOKEN else ""
+        plan = translate(envelope, fields, TRACE, policy, subaccount, body=BODIES.get(kind, b""), token=token)
         assert isinstance(plan, Plan)
         place = plan.warnings if kind in words("Warnings") else plan.notes
         assert kind in {remark.kind for remark in place}, kind

@@ -36,6 +36,12 @@ NEEDS = (
 )  # fmt: skip
 # What has no upper bound of ours, and whose release bounds it.
 BOUNDED_BY_OTHERS = {"cryptography": "pyopenssl"}
+# What of etc/ an operator copies into place; pip puts it into share/smtpbridge.
+SHARED = (
+    "smtpbridge.toml",
+    *(f"smtpbridge.{kind}" for kind in ("service", "socket", "sysusers", "tmpfiles")),
+    "fail2ban",
+)
 # The targets of make that keep the locks.
 LOOK_AFTER = ("lock", "pip-audit", "sbom")
 IMAGE_LOCK, BUILD_LOCK = ROOT / "etc/requirements/image.txt", ROOT / "etc/requirements/build.txt"
@@ -91,13 +97,20 @@ print(json.dumps([[maker.name, maker.module] for maker in found]))
     return names
 
 
-def test_the_wheel_holds_the_package_and_the_plugin_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_the_package_the_plugin_the_manual_pages_what_an_operator_copies_and_nothing_else(
+    wheel: Path,
+) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     ours = [path for path in (ROOT / "smtpbridge").rglob("*") if path.is_file() and path.suffix != ".pyc"]
 
+    shared = [ROOT / "etc" / name for name in SHARED]
+    files = [path for one in shared for path in ([one] if one.is_file() else one.rglob("*.conf"))]
+
     wanted = {str(path.relative_to(ROOT)) for path in ours} | {PLUGIN}
-    assert {name for name in names if ".dist-info/" not in name} == wanted
+    wanted |= {"share/man/man1/smtpbridge.1", "share/man/man5/smtpbridge.toml.5"}
+    wanted |= {f"share/smtpbridge/{path.relative_to(ROOT / 'etc')}" for path in files}
+    assert {re.sub(r"^smtpbridge-[^/]*\.data/data/", "", name) for name in names if ".dist-info/" not in name} == wanted
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
@@ -175,7 +188,7 @@ def test_what_the_image_copies_is_there_and_not_left_out() -> None:
 
     assert "smtpbridge" in sources
     assert [source for source in sources if not (ROOT / source).exists()] == []
-    assert [source for source in sources if not any(fnmatch(source.rstrip("/"), rule) for rule in kept)] == []
+    assert [source for source in sources if not any(fnmatch(f"{source}/", f"{rule}/*") for rule in kept)] == []
 
 
 def test_the_image_has_a_python_that_the_package_allows() -> None:
@@ -350,9 +363,13 @@ def test_make_names_its_targets_when_asked_for_none() -> None:
         "help",
         "run",
         "test",
+        "test-compiled",
+        "wheel",
         "lint",
         "types",
         "format",
+        "reference",
+        "docs",
         "bench",
         "bench-parts",
         "fuzz",

@@ -24,11 +24,13 @@ from twisted.python import usage
 from twisted.trial.unittest import TestCase
 
 from smtpbridge import __version__
+from smtpbridge.daemon import Daemon
 from smtpbridge.ops.admin import AdminService
-from smtpbridge.ops.logs import TextLog
+from smtpbridge.ops.control import Control
 from smtpbridge.relay.service import RelayService
-from smtpbridge.tap import Daemon, Options, makeService
+from smtpbridge.tap import Options, makeService
 from tests.overheard import EVERYTHING
+from tests.textlog import text_log
 
 ROOT = Path(__file__).parent.parent
 TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
@@ -71,8 +73,9 @@ def test_a_configuration_becomes_a_service_that_binds_nothing_yet(tmp_path: Path
     service = makeService(options(configured(tmp_path)))
 
     assert isinstance(service, Daemon)
-    (relay,) = service
+    relay, control = service
     assert isinstance(relay, RelayService)
+    assert isinstance(control, Control)
     assert relay.ports == []
 
 
@@ -111,6 +114,15 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"smtpbridge {__version__}\n"
 
 
+def test_a_key_of_the_admin_endpoint_that_cannot_be_read_ends_the_process_in_words(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("a-token-of-operators-3317")
+    path = configured(tmp_path, more='[admin]\nendpoint = "ssl:0:privateKey=none:certKey=none"\ntoken_file = "token"\n')
+
+    with pytest.raises(SystemExit, match=r"smtpbridge: \[admin\] endpoint ssl:0.* cannot be used: .*No such file"):
+        makeService(options(path))
+
+
 def test_a_port_in_use_ends_the_process(tmp_path: Path, port_in_use: int) -> None:
     service = makeService(options(configured(tmp_path, port_in_use)))
     assert isinstance(service, Daemon)
@@ -122,10 +134,10 @@ def test_a_port_in_use_ends_the_process(tmp_path: Path, port_in_use: int) -> Non
 def test_the_application_logs_by_our_log_and_without_one_by_twistds(tmp_path: Path) -> None:
     service = makeService(options(configured(tmp_path)))
     assert isinstance(service, Daemon)
-    (relay,) = service
+    relay, _ = service
     assert isinstance(relay, RelayService)
 
-    for ours in (TextLog(1), None):
+    for ours in (text_log(1), None):
         application = Application("smtpbridge")
         Daemon(relay, ours).setServiceParent(application)
         assert application.getComponent(ILogObserver) is ours
@@ -172,6 +184,14 @@ class TestRoot(TestCase):
 ADMIN = '[admin]\nendpoint = "tcp:0:interface=127.0.0.1"\n'
 
 
+EVENTS = """
+[events]
+public_url = "https://events.example.com/infobip"
+endpoint = "tcp:0:interface=127.0.0.1"
+secret_file = "inbox.key"
+"""
+
+
 class TestHealth(TestCase):
     """What whoever watches the daemon sees of its start and its end."""
 
@@ -208,6 +228,36 @@ class TestHealth(TestCase):
 
         assert isinstance(service, Daemon)
         self.assertIsNone(service._watch)
+
+
+class TestEventsOnTheStatusPage(TestCase):
+    """The part of the page is there where there are events, with one process and with the parent of several."""
+
+    async def section(self, more: str) -> str:
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        (folder / "inbox.key").write_text("a long secret of the inbox, which nobody guesses")
+        (folder / "inbox.key").chmod(0o600)
+        service = makeService(options(configured(folder, more=f'{ADMIN}[store]\npath = "{folder}"\n{more}')))
+        assert isinstance(service, Daemon)
+        admin = next(child for child in service if isinstance(child, AdminService))
+        admin.privilegedStartService()
+        admin.startService()
+        assert admin.port is not None
+        answer = await treq.get(f"http://127.0.0.1:{admin.port.getHost().port}/", persistent=False)  # type: ignore[attr-defined]
+        page = await answer.text()
+        await admin.stopService()
+        (found,) = re.findall('<section id="events">(.*?)</section>', page)
+        return str(found)
+
+    async def test_one_process_shows_its_events(self) -> None:
+        self.assertIn("Requests taken (200)", await self.section(EVENTS))
+
+    async def test_the_parent_of_several_shows_its_events(self) -> None:
+        self.assertIn("Requests taken (200)", await self.section(f"{EVENTS}[process]\nworkers = 2\n"))
+
+    async def test_without_events_there_is_nothing(self) -> None:
+        self.assertEqual(await self.section(""), "")
 
 
 class InTransaction(Protocol):
@@ -289,7 +339,7 @@ def test_a_daemon_runs_until_it_is_told_to_stop_and_ends_in_good_order(tmp_path:
         status = process.wait(30)
 
     assert status == 0
-    assert any("info stopped" in line for line in lines), lines
+    assert any('"level":"info","event":"stopped"' in line for line in lines), lines
     assert not any(PASSWORD in line for line in lines)
 
 

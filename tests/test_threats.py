@@ -24,7 +24,7 @@ def named() -> list[str]:
     text = PAGE.read_text(encoding="utf-8")
     words = re.findall(r"`([^`\s]+)`", text) + re.findall(r"\]\(([^)\s]+)\)", text)
     paths = [word for word in words if word.startswith(ROOTS) or word in ("Dockerfile", "Makefile", "pyproject.toml")]
-    links = [f"docs/{word}" for word in words if re.fullmatch(r"\w+\.md", word)]
+    links = [f"docs/{word}" for word in words if re.fullmatch(r"[\w-]+\.md", word)]
     return sorted({*paths, *links})
 
 

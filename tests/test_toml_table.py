@@ -74,8 +74,15 @@ def test_a_right_value_is_returned_as_it_stands(name: str, given_value: object, 
         ("whole", 2.0, "2.0: write a whole number from 2 to 9"),
         ("seconds", 0, "0: write a number of seconds above 0"),
         ("seconds", float("nan"), "nan: write a number of seconds above 0"),
-        ("seconds", float("inf"), "inf: write a number of seconds above 0"),
-        pytest.param("seconds", 10**5000, "a number of too many digits: write a number of seconds above 0", id="huge"),
+        ("seconds", float("-inf"), "-inf: write a number of seconds above 0"),
+        ("seconds", float("inf"), "inf: write a number of seconds of at most 1000000000, which is some thirty years"),
+        ("seconds", 1e300, "1e+300: write a number of seconds of at most 1000000000, which is some thirty years"),
+        pytest.param(
+            "seconds",
+            10**5000,
+            "a number of too many digits: write a number of seconds of at most 1000000000, which is some thirty years",
+            id="huge",
+        ),
         ("seconds", True, "true: write a number of seconds above 0"),
         ("choice", "pink", '"pink": write "red", "green" or "blue"'),
         ("choice", 3, '3: write "red", "green" or "blue"'),
@@ -201,3 +208,12 @@ def test_any_value_gives_a_result_of_the_right_type_and_a_printable_fault_for_it
         most = len(value) if isinstance(value, list) and name == "texts" else 1
         assert len(faults) <= most
         assert all(fault.isprintable() for fault in faults)
+
+
+def test_a_whole_number_that_no_counter_holds_is_refused_where_no_bound_is_named() -> None:
+    found = read({"key": 10**5000}, lambda table: table.whole("key", 7))
+
+    assert found == (
+        7,
+        ["[paint] key: a number of too many digits: write a whole number from 1 to 9223372036854775807"],
+    )

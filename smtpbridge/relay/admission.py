@@ -17,6 +17,10 @@ TOO_MANY_FROM_YOU = reply(421, "4.7.0", "Too many sessions from your address")
 class Session(Protocol):
     """What is counted."""
 
+    @property
+    def paused(self) -> bool:
+        """Tell whether its peer is not read at the moment."""
+
     def stop(self) -> None:
         """End, unless a message is under way."""
 
@@ -35,6 +39,11 @@ class Admission:
         self._most_per_address = most_per_address
         self._per_address: Counter[str] = Counter()
         self._when_empty: list[Deferred[None]] = []
+
+    def bound(self, most: int, most_per_address: int) -> None:
+        """Let in so many from now on; who is in stays."""
+        self._most = most
+        self._most_per_address = most_per_address
 
     def admit(self, session: Session, address: str) -> Reply | None:
         """Count a new session in; return the reply that turns it away, if there is one."""

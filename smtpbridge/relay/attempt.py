@@ -19,6 +19,8 @@ from smtpbridge.relay.verdict import Outcome, Stage, not_sent, outcome_of
 from smtpbridge.smtp.client import Concluded, Phase
 from smtpbridge.smtp.replies import Reply, reply
 
+_log = Logger(__name__)
+
 # RFC 6152, 3: content of 8 bits may not go to a server that does not take it.
 _BROKEN = reply(451, "4.3.0", "Internal error; the message was not sent")
 _EIGHT_BIT = reply(554, "5.6.3", "The provider does not take 8-bit content")
@@ -26,8 +28,6 @@ _EIGHT_BIT = reply(554, "5.6.3", "The provider does not take 8-bit content")
 
 class Attempt:
     """The sending of one transaction."""
-
-    _log = Logger()
 
     def __init__(
         self, pool: Pool, transaction: Transaction, message: Outgoing, over: Callable[[Outcome, str], None]
@@ -38,10 +38,14 @@ class Attempt:
         self._message = message
         self._over = over
         self._waiting: int | None = None
+        self._answered = False
         self._connection: UpstreamConnection | None = None
         self._moved = False
         self._done = False
         self._bounded = True
+        # When MAIL was sent, and how large the message is, for who counts.
+        self._begun = 0.0
+        self._octets = 0
 
     def start(self, *, bounded: bool) -> None:
         """Ask for a connection; a first transaction is refused when too many wait, a copy is not."""
@@ -64,12 +68,12 @@ class Attempt:
 
     def granted(self, connection: UpstreamConnection) -> None:
         """Send."""
-        self._waiting = None
+        self._answered, self._waiting = True, None
         self._connection = connection
         try:
             self._send(connection)
         except Exception:
-            self._log.failure("id={id} cannot be sent", id=self._message.id)
+            _log.failure("id={id} cannot be sent", id=self._message.id)
             self._connection = None
             connection.abandon("internal error")
             self._pool.give_back(connection)
@@ -84,11 +88,12 @@ class Attempt:
             self._end(replace(not_sent(envelope.recipients, _EIGHT_BIT), stage=Stage.DATA), connection.label)
             return
         letter = Letter(envelope.sender, envelope.recipients, eight_bit, self._transaction.header, self._message.body)
+        self._begun, self._octets = self._pool.traffic.now(), len(letter.header) + 2 + letter.body.body_size
         connection.send(letter, self._concluded)
 
     def refused(self, answer: Reply) -> None:
         """There is no connection."""
-        self._waiting = None
+        self._answered, self._waiting = True, None
         self._end(not_sent(self._transaction.envelope.recipients, answer), "")
 
     # What the connection calls
@@ -98,22 +103,31 @@ class Attempt:
         if connection is None or self._done:
             return
         self._connection = None
+        self._pool.traffic.seconds.add(self._pool.traffic.now() - self._begun)
         self._pool.give_back(connection)
         hung_up = end.hung_up is not None
         lost = end.final is None and end.phase in (Phase.ENVELOPE, Phase.BODY)
         if (hung_up or lost) and not self._moved:
             self._moved = True
+            self._pool.traffic.moved += 1
+            _log.info(
+                "id={id} moves to another connection, before its final dot, from host={host}: {why}",
+                id=self._message.id,
+                host=connection.label,
+                why=end.hung_up or "the connection was lost",
+            )
             self._ask(fresh=True)
             return
         self._end(outcome_of(self._transaction.envelope.recipients, end), connection.label)
 
     def _ask(self, *, fresh: bool) -> None:
-        self._waiting = -1
+        self._answered = False
         number = self._pool.ask(self, self._message.until, fresh=fresh, bounded=self._bounded)
-        if self._waiting is not None:
-            self._waiting = number
+        # The answer may have come within the call.
+        self._waiting = None if self._answered else number
 
     def _end(self, outcome: Outcome, host: str) -> None:
         if not self._done:
             self._done = True
+            self._pool.traffic.ended(outcome, self._octets)
             self._over(outcome, host)

@@ -88,6 +88,25 @@ class Accounts:
         # What stands in for the passwords that a name lacks: those of the name that has most.
         self._decoys = max(self._slow.values(), key=len, default=[])
 
+    def successor(self, accounts: Iterable[Account]) -> "Accounts":
+        """
+        Return those who can log in from now on, in place of these.
+
+        Who stays the same keeps its count of messages, and a password that was right once.  Proofs are as before, so
+        what is remembered of failures goes on.
+        """
+        known = [*(one for _, _, one in self._quick), *(one for some in self._slow.values() for _, one in some)]
+
+        def kept(account: Account) -> Account:
+            return next((one for one in known if one == account and _as_often(one, account)), account)
+
+        staying = [kept(account) for account in accounts]
+        next_ones = Accounts(staying, lambda _: self._key)
+        for proof, account in self._right.items():
+            if any(one is account for one in staying):
+                next_ones.remember(proof, account)
+        return next_ones
+
     def __bool__(self) -> bool:
         """Tell whether there is anybody."""
         return bool(self._quick or self._slow)
@@ -170,6 +189,10 @@ def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
         if mapped is not None:
             return IPv4Network((mapped, network.prefixlen - 96))
     return network
+
+
+def _as_often(one: Account, other: Account) -> bool:
+    return one.messages.per_minute == other.messages.per_minute
 
 
 def _octets(secret: str) -> bytes:

@@ -7,7 +7,8 @@ Theory of operation
 `Bridge.submit` takes a whole message and calls back once, with the reply for its
 sender.  In between a `Delivery` runs the plan:
 
-1. `translate` says what to send, or refuses.
+1. `translate` says what to send, or refuses.  With events on, `correlation` writes down whose the message is, and
+   only then anything of it is sent.
 2. The first transaction alone decides whether there is anything to go on with:
    refused as a whole, the message is refused in the provider's words.
 3. The other transactions follow at the same time, each on a lease of its own,
@@ -27,16 +28,19 @@ final dot by then is dropped, so it can be sent again; what has is waited for, a
 its end is logged.  A sender that hung up changes nothing of all this.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import assert_never
 
-from smtpbridge.dialect.instructions import Refusal, Remark
+from twisted.logger import Logger
+
+from smtpbridge.dialect.instructions import Refusal
 from smtpbridge.dialect.plan import Plan
 from smtpbridge.dialect.policy import Policy
 from smtpbridge.dialect.translate import translate
 from smtpbridge.mail.headers import HeaderBlock
+from smtpbridge.relay.correlation import Correlation, Letter
 from smtpbridge.relay.deadlines import Deadlines
-from smtpbridge.relay.delivery import BROKEN, Delivery
+from smtpbridge.relay.delivery import BROKEN, NO_STORE, Delivery
 from smtpbridge.relay.keeping import Keeping
 from smtpbridge.relay.log import Log
 from smtpbridge.relay.pool import Pool
@@ -44,11 +48,11 @@ from smtpbridge.relay.submission import Submission
 from smtpbridge.relay.tally import Limit, Tally
 from smtpbridge.smtp.replies import Reply, reply
 
+_NO_TOKEN = b"", ""
+
 
 class Bridge:
     """Take messages, relay them, answer for them."""
-
-    log = Log()
 
     def __init__(
         self,
@@ -58,17 +62,20 @@ class Bridge:
         keeping: Keeping | None = None,
         *,
         tally: Tally | None = None,
+        correlation: Correlation | None = None,
     ) -> None:
         """
         Relay through `pools`, by the names of the upstreams that `policy` speaks of.
 
         Without `keeping` there is no store: nothing can be taken over, and a message that was taken in part is
-        answered with 451.
+        answered with 451.  With `correlation` messages carry a token and are written down before they go.
         """
+        self.log: Logger = Log(__name__, self)
         self.pools = pools
         self.policy = policy
         self.deadlines = deadlines
         self.keeping = keeping
+        self.correlation = correlation
         self.tally = tally or Tally()
         self._deliveries: set[Delivery] = set()
         self._when_idle: list[Callable[[], None]] = []
@@ -91,6 +98,8 @@ class Bridge:
             delivery.end(BROKEN)
 
     def _begin(self, delivery: "Delivery", message: Submission) -> None:
+        correlation = self.correlation
+        token, text = _NO_TOKEN if correlation is None else correlation.new_token()
         header = HeaderBlock.parse(message.content.header)
         plan = translate(
             message.envelope,
@@ -100,27 +109,62 @@ class Bridge:
             message.subaccount,
             message.defaults,
             message.content.body(),
+            text,
         )
         match plan:
             case Refusal():
+                self.tally.translation.refusals[plan.kind] += 1
                 if plan.limit:
                     self.tally.reached(Limit(plan.limit))
                 delivery.end(reply(plan.code, plan.enhanced, plan.text))
             case Plan():
-                for remark in plan.warnings:
-                    self._remark("warning", message.id, remark)
-                for remark in plan.notes:
-                    self._remark("note", message.id, remark)
-                if message.queued:
+                counts = self.tally.translation
+                counts.uses(plan.wishes, message.subaccount)
+                for one in plan.warnings:
+                    counts.warnings[one.kind] += 1
+                    self.log.warn("id={id} warning={kind} {text}", id=message.id, kind=one.kind, text=one.text)
+                for one in plan.notes:
+                    counts.notes[one.kind] += 1
+                    self.log.info("id={id} note={kind} {text}", id=message.id, kind=one.kind, text=one.text)
+                if correlation is not None:
+                    self._enter(correlation, token, delivery, plan)
+                elif message.queued:
                     delivery.keep_all(plan)
                 else:
                     delivery.run(plan)
             case _:
                 assert_never(plan)
 
-    def _remark(self, what: str, message_id: str, remark: Remark) -> None:
-        emit = self.log.warn if what == "warning" else self.log.info
-        emit("id={id} {what}={kind} {text}", id=message_id, what=what, kind=remark.kind, text=remark.text)
+    def _enter(self, correlation: Correlation, token: bytes, delivery: "Delivery", plan: Plan) -> None:
+        """Send what the plan says once the message is written down."""
+        message = delivery.message
+
+        def entered(letter: Letter | None, well: bool) -> None:
+            delivery.letter = letter
+            if not well:
+                delivery.end(NO_STORE)
+                return
+            try:
+                if message.queued:
+                    delivery.keep_all(plan)
+                else:
+                    delivery.run(plan)
+            except Exception:
+                self.log.failure("id={id} internal error", id=message.id)
+                delivery.end(BROKEN)
+
+        correlation.enter(token, message.id, message.content.size, plan, entered)
+
+    def renew(self, pools: Mapping[str, Pool], policy: Policy, keeping: Keeping | None) -> None:
+        """Relay what is translated from now on by these; `pools` have a name still for each plan that was made."""
+        self.pools = pools
+        self.policy = policy
+        self.keeping = keeping
+
+    @property
+    def deliveries(self) -> Collection[Delivery]:
+        """Those that have not ended."""
+        return self._deliveries
 
     def ended(self, delivery: "Delivery") -> None:
         """A delivery is over, for its sender and upstream."""

@@ -67,6 +67,8 @@ from twisted.logger import Logger
 
 from smtpbridge.relay.tally import Limit
 
+_log = Logger(__name__)
+
 # A thousand messages as large as may stay in memory at all (`spool_bytes`, 256 KiB), or 20,000 ordinary ones; and a
 # quarter of the memory of the smallest machines that mail is sent from.
 MAX_MEMORY = 268_435_456
@@ -99,8 +101,6 @@ class Budget:
     ordinary message costs no call.
     """
 
-    _log = Logger()
-
     def __init__(
         self,
         max_memory: int = MAX_MEMORY,
@@ -123,6 +123,13 @@ class Budget:
         self._unfinished = 0
         self._line: dict[Party, None] = {}
         self._ahead: Party | None = None
+
+    def renew(self, max_memory: int, max_temporary: int, folder: str | None) -> None:
+        """Bound by these from now on; a file that was begun stays where it is."""
+        self.max_memory = max_memory
+        self.max_temporary = max_temporary
+        self.folder = folder
+        self._call()
 
     @property
     def waiting(self) -> int:
@@ -184,4 +191,4 @@ class Budget:
             party.go_on()
         except Exception:
             # Whoever gives room back has no part in what is wrong with another session.
-            self._log.failure("a session could not go on when there was room again")
+            _log.failure("a session could not go on when there was room again")

@@ -18,6 +18,8 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+_log = Logger(__name__)
+
 NEVER = inf
 _SWEEP_SECONDS = 1.0
 
@@ -43,8 +45,6 @@ def paced(deadline: float, now: float, octets: int, *, grace: float, min_rate: f
 
 class Deadlines:
     """Sweep over everybody who is watched."""
-
-    _log = Logger()
 
     def __init__(self, clock: IReactorTime) -> None:
         """Take the time from `clock`."""
@@ -78,5 +78,5 @@ class Deadlines:
             try:
                 somebody.deadline_passed()
             except Exception:
-                self._log.failure("a deadline could not be acted upon")
+                _log.failure("a deadline could not be acted upon")
                 self.forget(somebody)

@@ -14,22 +14,23 @@ from twisted.logger import Logger
 
 from smtpbridge.dialect.plan import Plan, Transaction
 from smtpbridge.relay.attempt import Attempt
+from smtpbridge.relay.correlation import Letter
 from smtpbridge.relay.deadlines import NEVER, Deadlines
 from smtpbridge.relay.keeping import Keeping
+from smtpbridge.relay.naming import in_groups, listed
 from smtpbridge.relay.pool import Pool
 from smtpbridge.relay.settlement import settle
 from smtpbridge.relay.submission import Outgoing, Submission
+from smtpbridge.relay.tallies import NO_UPSTREAM
 from smtpbridge.relay.tally import Limit, Tally
 from smtpbridge.relay.verdict import Outcome, not_sent
 from smtpbridge.smtp.replies import Reply, reply
 
 BROKEN = reply(451, "4.3.0", "Internal error; the message was not accepted")
 _SUNK = reply(250, "2.6.0", "Message accepted; every recipient is a sink")
-_NO_STORE = reply(451, "4.3.0", "The message could not be stored; try again later")
+NO_STORE = reply(451, "4.3.0", "The message could not be stored; try again later")
 _NO_PLAN = Plan(())
 _TOO_LATE = reply(451, "4.4.2", "No answer from the provider in time")
-# In characters: what a field of a log line holds (`ops.logs`).
-_FIELD = 1000
 
 
 class Surroundings(Protocol):
@@ -66,6 +67,7 @@ class Delivery:
         self._hosts: list[str] = []
         self._watched: bytes | None = None
         self.ended = False
+        self.letter: Letter | None = None  # what hears of its end for events
         bridge.deadlines.watch(self)
 
     def was_sent_before(self, answer: Reply) -> None:
@@ -84,14 +86,14 @@ class Delivery:
             return
         keeping = self._bridge.keeping
         if keeping is None:
-            self.end(_NO_STORE)
+            self.end(NO_STORE)
             return
         parcels = [
             keeping.parcel_of(self.message, plan, transaction, transaction.envelope.recipients)
             for transaction in plan.transactions
         ]
         kept = reply(250, "2.6.0", f"Message queued as {self.message.id}")
-        keeping.keep(parcels, self._outgoing.body, lambda well: self.end(kept if well else _NO_STORE))
+        keeping.keep(parcels, self._outgoing.body, lambda well: self.end(kept if well else NO_STORE))
 
     def run(self, plan: Plan) -> None:
         """Send what the plan says."""
@@ -136,6 +138,8 @@ class Delivery:
         self._bridge.deadlines.forget(self)
         if self._watched is not None and self._bridge.keeping is not None:
             self._bridge.keeping.resends.settled(self._watched, self.message, answer)
+        if self.letter is not None:
+            self.letter.ended(answer, self._outcomes)
         self._say(answer)
         self.message.content.close()
         self._bridge.ended(self)
@@ -171,7 +175,7 @@ class Delivery:
                 id=self.message.id,
                 place=place,
                 count=len(self._transactions) - 1,
-                to=_listed(list(self._transactions[place].envelope.recipients[:3])),
+                to=listed(list(self._transactions[place].envelope.recipients[:3])),
                 host=host or "-",
                 answer=outcome.answer,
             )
@@ -228,7 +232,7 @@ class Delivery:
         log = self._bridge.log
         for one in [one for outcome in outcomes for one in outcome.refused]:
             log.warn("id={id} refused=<{to}> answer={answer}", id=self.message.id, to=one.address, answer=one.answer)
-        for some in _in_groups([address for outcome in outcomes for address in outcome.unknown]):
+        for some in in_groups([address for outcome in outcomes for address in outcome.unknown]):
             log.error(
                 "id={id} outcome=unknown recipients={to}: no reply behind the final dot", id=self.message.id, to=some
             )
@@ -239,7 +243,7 @@ class Delivery:
         refused = [one.address for outcome in outcomes for one in outcome.refused]
         unknown = [address for outcome in outcomes for address in outcome.unknown]
         if taken and (refused or unknown):
-            for one, other in zip_longest(_in_groups(taken), _in_groups([*refused, *unknown]), fillvalue="-"):
+            for one, other in zip_longest(in_groups(taken), in_groups([*refused, *unknown]), fillvalue="-"):
                 self._bridge.log.error(
                     "id={id} outcome=partial taken={taken} not_taken={rest}: the sender is told to retry, "
                     "which sends the message to the first group again",
@@ -250,30 +254,19 @@ class Delivery:
 
     def _say(self, answer: Reply) -> None:
         tell, self._answer = self._answer, None
+        seconds = self._bridge.deadlines.now() - self._begun
+        if tell is not None:
+            message = self.message
+            upstream = self._transactions[0].upstream if self._transactions else NO_UPSTREAM
+            recipients = len(message.envelope.recipients)
+            message.traffic.verdict(answer.code, upstream, recipients, message.content.size, seconds)
         verdict_for_log = answer if tell is not None else "none, the sender had its answer before"
         self._bridge.log.info(
             "id={id} verdict={answer} via={hosts} seconds={seconds:.3f}",
             id=self.message.id,
             answer=verdict_for_log,
             hosts=",".join(self._hosts) or "-",
-            seconds=self._bridge.deadlines.now() - self._begun,
+            seconds=seconds,
         )
         if tell is not None:
-            tell(answer)
-
-
-def _listed(addresses: list[str]) -> str:
-    return " ".join(f"<{address}>" for address in addresses)
-
-
-def _in_groups(addresses: list[str]) -> list[str]:
-    """List addresses for as many lines as it takes, so that nobody is cut off."""
-    groups: list[list[str]] = []
-    room = 0
-    for address in addresses:
-        room -= len(address) + 3
-        if room < 0:
-            groups.append([])
-            room = _FIELD - len(address) - 3
-        groups[-1].append(address)
-    return [_listed(group) for group in groups]
+            tell(answer if self.letter is None else self.letter.reply(answer))

@@ -109,6 +109,10 @@ class _Counts(Generic[Key]):
         self._distinct = distinct
         self._counts: OrderedDict[Key, _Count] = OrderedDict()
 
+    def renew(self, most: int, patience: Patience) -> None:
+        self._most = most
+        self._patience = patience
+
     def __len__(self) -> int:
         return len(self._counts)
 
@@ -177,6 +181,12 @@ class Guesses:
         self._proven: _Latest[tuple[str, bytes]] = _Latest(proven)
         self._welcome: _Latest[tuple[str, str]] = _Latest(proven)
         self._under_way: dict[str, dict[bytes, int]] = {}
+
+    def renew(self, patience: Patience) -> None:
+        """Count by another measure from now on; what was counted stays, and so does a pause that has begun."""
+        self._most = patience.most
+        self._addresses.renew(patience.most, patience)
+        self._names.renew(patience.most * _FOR_A_NAME, patience)
 
     def __len__(self) -> int:
         """Return how much is remembered, in entries."""

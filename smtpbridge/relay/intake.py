@@ -24,7 +24,7 @@ _SHORTEST_FIELD = 3
 NO_SPACE = reply(452, "4.3.1", "Insufficient system storage")
 _BARE = reply(550, "5.6.0", "The message holds a bare CR or LF; lines end with CR LF (RFC 5321, 2.3.8)")
 _NUL = reply(550, "5.6.0", "The message holds a NUL octet (RFC 5322, 2.2)")
-_log = Logger()
+_log = Logger(__name__)
 
 
 def long_header(max_header: int) -> Reply:

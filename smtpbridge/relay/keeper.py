@@ -24,6 +24,7 @@ from twisted.logger import Logger
 
 from smtpbridge.relay.deadlines import NEVER, Deadlines
 from smtpbridge.relay.submission import Sendable
+from smtpbridge.relay.tallies import QueueTally
 from smtpbridge.store.errors import StoreError
 from smtpbridge.store.interface import Store, Writer
 from smtpbridge.store.values import Body, Parcel
@@ -47,13 +48,19 @@ class Keeper:
     log = Logger()
 
     def __init__(
-        self, open_store: Callable[[], Store], reactor: ToReactor, deadlines: Deadlines, epoch: Callable[[], float]
+        self,
+        open_store: Callable[[], Store],
+        reactor: ToReactor,
+        deadlines: Deadlines,
+        epoch: Callable[[], float],
+        tally: QueueTally | None = None,
     ) -> None:
         """Open the store with `open_store`, now and whenever it has to be opened again; `epoch` is the time of day."""
         self.fault = ""
         self.deadline = NEVER
         self.store: Store | None = None
         self.epoch = epoch
+        self.tally = tally or QueueTally()
         self._open_store = open_store
         self._reactor = reactor
         self._deadlines = deadlines
@@ -98,9 +105,14 @@ class Keeper:
     def put(self, parcels: Sequence[Parcel], body: Sendable, then: Callable[[bool], None]) -> None:
         """Keep parcels over one body; `then` hears whether they are durable.  The body must stay open until then."""
         blocks = Body(body.body_size, _blocks_of(body))
+
+        def kept(_: tuple[str, ...]) -> None:
+            self.tally.kept += len(parcels)
+            then(True)
+
         self.ask(
             lambda writer: writer.put(parcels, blocks, self.epoch()),
-            lambda _: then(True),
+            kept,
             lambda: then(False),
             proves_order=True,
         )
@@ -151,6 +163,7 @@ class Keeper:
 
     def _has_fault(self, error: BaseException) -> None:
         if not self.fault:
+            self.tally.faults += 1
             self.log.error("the store is out of order: {error}", error=str(error))
         self.fault = str(error)
         if self._closed:

@@ -25,7 +25,7 @@ A connection is retired when it has carried `max_messages`, is older than
 What must not be known here: sockets, reactors, SMTP.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -61,6 +61,9 @@ class Why(Enum):
     CROWD = "too many are waiting"
     TIME = "waited too long"
     UNREACHABLE = "no host can be reached"
+
+    # Enum's own hash is a Python function.
+    __hash__ = object.__hash__
 
 
 @value
@@ -120,6 +123,16 @@ class Counts:
     idle: int
     leased: int
     waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostCounts:
+    """How many connections a host has, and for how many seconds it is left alone."""
+
+    dialling: int
+    idle: int
+    leased: int
+    resting: float
 
 
 class Ledger:
@@ -233,6 +246,16 @@ class Ledger:
         """Say how the books stand."""
         waiting = len(self._waiting) + len(self._waiting_fresh)
         return Counts(len(self._dialling), len(self._idle), len(self._leased), waiting)
+
+    def host_counts(self, now: float) -> list[HostCounts]:
+        """Say how the books stand for each host."""
+        dialling, idle, leased = (
+            Counter(one.host for one in kind.values()) for kind in (self._dialling, self._idle, self._leased)
+        )
+        return [
+            HostCounts(dialling[place], idle[place], leased[place], max(0.0, host.left_alone_until - now))
+            for place, host in enumerate(self._hosts)
+        ]
 
     # What follows from what
 

@@ -18,7 +18,7 @@ A waiter is an object with two methods; exactly one of them is called, once.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Protocol as Contract
 
@@ -29,14 +29,19 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from smtpbridge.relay.deadlines import Deadlines
-from smtpbridge.relay.leases import Action, Counts, Dial, Grant, Ledger, Limits, Refuse, Retire, Why
+from smtpbridge.relay.dial_faults import dial_fault
+from smtpbridge.relay.leases import Action, Counts, Dial, Grant, HostCounts, Ledger, Limits, Refuse, Retire, Why
+from smtpbridge.relay.onlooker import Onlooker
 from smtpbridge.relay.standing import Standing
+from smtpbridge.relay.tallies import UpstreamTally
 from smtpbridge.relay.tally import Limit, Tally
 from smtpbridge.relay.tls_words import LOST, TLS_FAILED, VERIFY_FAILED
 from smtpbridge.relay.upstream import Patience, UpstreamConnection
 from smtpbridge.secret import Secret
 from smtpbridge.smtp.client import ClientSession
 from smtpbridge.smtp.replies import Reply, ReplyReader, printable, reply
+
+_log = Logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +81,6 @@ _NO_LOGIN = Login("", Secret(b""))
 class Pool:
     """The connections to one upstream."""
 
-    _log = Logger()
-
     def __init__(
         self,
         name: str,
@@ -96,6 +99,8 @@ class Pool:
         self.name = name
         self.fault = self._plain_fault = ""
         self.standing = Standing(len(hosts))
+        self.traffic = UpstreamTally(deadlines.now)
+        self.tracing: Onlooker | None = None
         self.deadline = -inf  # swept at every tick of the deadlines while there is anything to look after
         self._hosts = hosts
         self._ledger = Ledger(limits)
@@ -171,10 +176,25 @@ class Pool:
         """Say how many connections and waiters there are."""
         return self._ledger.counts()
 
+    def host_counts(self) -> list[tuple[str, HostCounts]]:
+        """Say the same for each host, by its label."""
+        counts = self._ledger.host_counts(self._deadlines.now())
+        return [(host.label, one) for host, one in zip(self._hosts, counts, strict=True)]
+
     @property
     def max_connections(self) -> int:
         """How many connections there may be."""
         return self._ledger.limits.max_connections
+
+    @property
+    def connections(self) -> list[UpstreamConnection]:
+        """All that are open."""
+        return list(self._connections.values())
+
+    def fade(self) -> None:
+        """Another pool has this one's place: serve who asks here still, and keep no connection for later."""
+        self._ledger.limits = replace(self._ledger.limits, max_idle=0.0)
+        self._do(self._ledger.tick(self._deadlines.now()))
 
     def close(self) -> Deferred[None]:
         """Hand out nothing from now on, close what is idle; fire when the last connection is closed."""
@@ -204,7 +224,8 @@ class Pool:
         self._dialling.pop(number, None)
         self.fault = ""
         self.standing.ready()
-        self._log.info(
+        self.traffic.connected(number, connection.tls_version)
+        _log.info(
             "upstream={upstream} connected host={host} tls={tls}",
             upstream=self.name,
             host=connection.label,
@@ -222,7 +243,8 @@ class Pool:
             self._dial_failed(number, connection.label, why, answer)
         elif not self._ledger.is_leased(number):
             self._forget(connection)
-            self._log.debug(
+            self.traffic.lost_idle += 1
+            _log.debug(
                 "upstream={upstream} lost an idle connection host={host}: {why}",
                 upstream=self.name,
                 host=connection.label,
@@ -231,7 +253,8 @@ class Pool:
             self._do(self._ledger.lost(number, self._deadlines.now()))
         else:
             # It comes back by `give_back`, which finds it unusable; only here is known why.
-            self._log.warn(
+            self.traffic.lost_leased += 1
+            _log.warn(
                 "upstream={upstream} lost a connection within a message host={host}: {why}{said}",
                 upstream=self.name,
                 host=connection.label,
@@ -300,6 +323,7 @@ class Pool:
                 replies=ReplyReader(self._patience.max_reply_line, self._patience.max_reply_lines),
             )
             connection = UpstreamConnection(session, host.tls, self._patience, self._deadlines, self, host.label)
+            connection.onlooker = self.tracing
             self._numbers[connection] = number
             self._connections[number] = connection
             return connection
@@ -309,6 +333,7 @@ class Pool:
                 self._dial_failed(number, host.label, f"{_CANNOT_CONNECT}{reason.getErrorMessage()}", None)
                 self._settle_down()
 
+        self.traffic.dials(number)
         dialled = host.endpoint.connect(_Builder(build))
         self._dialling[number] = dialled
         dialled.addErrback(failed)
@@ -320,8 +345,9 @@ class Pool:
         self._plain_fault = printable(f"{label}: {_plain(why)}{said}", 300)
         if not self._closed:
             counts = self.counts()
+            self.traffic.dial_failed(number, dial_fault(why, answer))
             self.standing.failed(label, self._plain_fault, answer, alive=bool(counts.idle or counts.leased))
-            self._log.error("upstream={upstream} cannot be used: {fault}", upstream=self.name, fault=self.fault)
+            _log.error("upstream={upstream} cannot be used: {fault}", upstream=self.name, fault=self.fault)
         self._do(self._ledger.failed(number, self._deadlines.now()))
 
     def _why_not(self, why: Why) -> Reply:
@@ -338,7 +364,8 @@ class Pool:
     def _retire(self, number: int, why: Why) -> None:
         connection = self._connections[number]
         self._forget(connection)
-        self._log.debug(
+        self.traffic.retired[why] += 1
+        _log.debug(
             "upstream={upstream} retired host={host} why={why}",
             upstream=self.name,
             host=connection.label,

@@ -39,6 +39,11 @@ class Rates:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     @property
+    def per_minute(self) -> int:
+        """Return the bound, 0 where there is none."""
+        return self._per_minute or 0
+
+    @property
     def bounded(self) -> bool:
         """Tell whether there is a bound at all."""
         return bool(self._per_minute)

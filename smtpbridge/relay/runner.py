@@ -6,7 +6,7 @@ Theory of operation
 
 The runner claims parcels that are due, as many as their upstream's pace has room
 for, and sends each through the same pool that senders use.  What becomes of one is
-told to the store: done, to be tried again later, or given up with a report.
+told to the store (`telling`): done, to be tried again later, or given up with a report.
 
 It looks for work when something was put, when a delivery has ended, and every few
 seconds, because another process or an operator may have changed what is due.  While
@@ -15,9 +15,6 @@ a claim is under way another is only noted, so there is never more than one.
 A lease is kept alive as long as the process lives.  What dies with a lease was
 perhaps taken by the provider: the store says so, and the log names it when it is
 sent again.
-
-The order of writing decides what a crash can do: a report is durable before the
-parcel that it is about is removed, so a crash may tell somebody twice, never not at all.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,18 +25,19 @@ from twisted.logger import Logger
 from smtpbridge.dialect.plan import Frame, Transaction
 from smtpbridge.mail.message import Envelope
 from smtpbridge.relay.attempt import Attempt
+from smtpbridge.relay.correlation import Correlation
 from smtpbridge.relay.deadlines import Deadlines
 from smtpbridge.relay.keeper import Keeper
+from smtpbridge.relay.naming import in_groups
 from smtpbridge.relay.pool import Pool
 from smtpbridge.relay.reports import Reporter
 from smtpbridge.relay.schedule import Pace, Schedule
-from smtpbridge.relay.spool import Content
 from smtpbridge.relay.stored import StoredBody
 from smtpbridge.relay.submission import Outgoing
-from smtpbridge.relay.verdict import Outcome, Refused, Stage, final_refusal
+from smtpbridge.relay.telling import Telling
+from smtpbridge.relay.verdict import Outcome
 from smtpbridge.store.interface import BodyReader, Store
-from smtpbridge.store.values import Attempt as Noted
-from smtpbridge.store.values import Kept, Parcel
+from smtpbridge.store.values import Kept
 
 _LOOK_SECONDS = 3.0
 # A process that dies leaves its parcels to others after this; one that lives renews in time.
@@ -51,7 +49,6 @@ _PURGE_SECONDS = 3600.0
 # How long a provider that refuses everything is left alone, unless single parcels are tried sooner than that.
 _FIRST_PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 300.0
-_PUT_OFF_SECONDS = 300.0
 
 
 class InThread(Contract):
@@ -80,33 +77,27 @@ class QueueRunner:
         *,
         owner: str,
         chance: Callable[[], float],
+        correlation: Correlation | None = None,
     ) -> None:
         """Deliver through `pools`; `owner` is this process's name for leases, `chance` gives numbers in [0, 1)."""
         self.deadline = 0.0
         self._keeper = keeper
         self._pools = pools
         self._deadlines = deadlines
-        self._reporter = reporter
         self._schedule = schedule
+        self._telling = Telling(
+            keeper, reporter, schedule, owner=owner, chance=chance, told=self._told, correlation=correlation
+        )
         self._reactor = reactor
         self._owner = owner
-        self._chance = chance
-        # Half of the connections stay free for senders who wait for their answer.
-        self._paces = {
-            name: Pace(
-                max(1, pool.max_connections // 2),
-                min(_FIRST_PAUSE_SECONDS, schedule.first),
-                min(_LONGEST_PAUSE_SECONDS, schedule.longest),
-            )
-            for name, pool in pools.items()
-        }
+        self._paces = {name: self._pace_for(pool) for name, pool in pools.items()}
         self._claiming = False
         self._again = False
         self._stopping = False
         self._renew_at = self._purge_at = 0.0
         self._when_idle: list[Callable[[], None]] = []
-        self._untold: list[Callable[[], None]] = []
-        self._ids: set[str] = set()
+        # What is being delivered, by its id, and the pace that it was begun under.
+        self._begun: dict[str, Pace] = {}
 
     def start(self) -> None:
         """Begin once the store is open."""
@@ -118,14 +109,34 @@ class QueueRunner:
         self._when_idle.append(idle)
         self._be_idle()
 
+    def renew(self, pools: Mapping[str, Pool], reporter: Reporter, schedule: Schedule) -> None:
+        """Deliver what is claimed from now on through `pools`, of which the first is the default."""
+        same = schedule == self._schedule
+        before, old_paces = self._pools, self._paces
+        self._pools, self._schedule = pools, schedule
+        self._telling.renew(reporter, schedule)
+        self._paces = {
+            name: old_paces[name] if same and pool is before.get(name) else self._pace_for(pool)
+            for name, pool in pools.items()
+        }
+        self.look()
+
+    def _pace_for(self, pool: Pool) -> Pace:
+        # Half of the connections stay free for senders who wait for their answer.
+        return Pace(
+            max(1, pool.max_connections // 2),
+            min(_FIRST_PAUSE_SECONDS, self._schedule.first),
+            min(_LONGEST_PAUSE_SECONDS, self._schedule.longest),
+        )
+
     @property
     def under_way(self) -> int:
         """How many parcels are being delivered."""
-        return sum(pace.under_way for pace in self._paces.values())
+        return len(self._begun)
 
     def look(self) -> None:
         """Something may be due."""
-        if self._stopping or self._untold:
+        if self._stopping or self._telling.behind:
             return
         if self._claiming:
             self._again = True
@@ -144,9 +155,7 @@ class QueueRunner:
         if now >= self._purge_at:
             self._purge_at = now + _PURGE_SECONDS
             self._keeper.ask(lambda writer: writer.purge(self._keeper.epoch()), lambda _: None)
-        untold, self._untold = self._untold, []
-        for tell in untold:
-            tell()
+        self._telling.catch_up()
         self.look()
 
     # Claiming
@@ -158,6 +167,8 @@ class QueueRunner:
     def _claim(self, names: list[str]) -> None:
         """Claim for one upstream after the other, each as far as its pace has room."""
         now = self._deadlines.now()
+        # Between two claims an upstream may have been removed.
+        names = [name for name in names if name in self._paces]
         while names and not self._paces[names[0]].room(now):
             names = names[1:]
         if not names or self._stopping:
@@ -185,20 +196,25 @@ class QueueRunner:
         )
 
     def _begin_delivery(self, kept: Kept) -> None:
-        pace = self._paces.get(kept.parcel.upstream)
-        if pace is None:
-            self._put_off(kept, f"the upstream {kept.parcel.upstream} is not configured")
-            return
-        if kept.id in self._ids:
+        if kept.id in self._begun:
             return  # its lease had run out while it is being delivered here, and has just been taken anew
-        self._ids.add(kept.id)
+        way = self._way_of(kept)
+        if way != kept.parcel.upstream:
+            self.log.warn(
+                "id={id} goes by upstream={way}: {gone} is not configured any more",
+                id=kept.parcel.message_id,
+                way=way,
+                gone=kept.parcel.upstream,
+            )
+        pace = self._begun[kept.id] = self._paces[way]
         pace.under_way += 1
         if kept.interruptions or not kept.parcel.certain:
-            self.log.warn(
-                "id={id} is sent again although an earlier attempt may have been taken: recipients={to}",
-                id=kept.parcel.message_id,
-                to=" ".join(f"<{address}>" for address in kept.parcel.recipients),
-            )
+            for some in in_groups(kept.parcel.recipients):
+                self.log.warn(
+                    "id={id} is sent again although an earlier attempt may have been taken: recipients={to}",
+                    id=kept.parcel.message_id,
+                    to=some,
+                )
         self._reactor.callInThread(self._open_body, kept)
 
     def _open_body(self, kept: Kept) -> None:
@@ -211,25 +227,8 @@ class QueueRunner:
         self._reactor.callFromThread(self._send, kept, body)
 
     def _no_body(self, kept: Kept, why: str) -> None:
-        self._put_off(kept, f"its body cannot be read: {why}")
+        self._telling.put_off(kept, f"its body cannot be read: {why}")
         self._ended(kept)
-
-    def _put_off(self, kept: Kept, why: str) -> None:
-        """Nothing was tried and nothing can be yet: end the lease."""
-        self.log.error("id={id} waits in the queue: {why}", id=kept.parcel.message_id, why=why)
-        now = self._keeper.epoch()
-        at = now + min(_PUT_OFF_SECONDS, self._schedule.pause(kept.attempts + 1, self._chance()))
-        parcel, noted = kept.parcel, Noted(now, "", "queue", why)
-
-        def tell() -> None:
-            self._keeper.ask(
-                lambda writer: writer.retry(kept.id, self._owner, at, parcel.recipients, noted, parcel.certain),
-                lambda _: None,
-                # Untold, it would stay leased: a lease is renewed for as long as there is work.
-                lambda: self._untold.append(tell),
-            )
-
-        tell()
 
     def _send(self, kept: Kept, reader: BodyReader | None) -> None:
         if reader is None:
@@ -250,75 +249,27 @@ class QueueRunner:
                 self._ended(kept)
 
         Attempt(
-            self._pools[parcel.upstream], transaction, Outgoing(parcel.message_id, body, parcel.eight_bit, until), over
+            self._pools[self._way_of(kept)],
+            transaction,
+            Outgoing(parcel.message_id, body, parcel.eight_bit, until),
+            over,
         ).start(bounded=False)
+
+    def _way_of(self, kept: Kept) -> str:
+        """Return the upstream of a parcel; the default one where its own is not configured any more."""
+        if kept.parcel.upstream in self._pools:
+            return kept.parcel.upstream
+        return next(iter(self._pools))
 
     # What became of it
 
     def _conclude(self, kept: Kept, outcome: Outcome, host: str) -> None:
-        pace = self._paces[kept.parcel.upstream]
+        pace = self._begun[kept.id]
         if outcome.is_about_the_provider:
             pace.went_wrong(self._deadlines.now())
         else:
             pace.went_well()
-        self._log(kept, outcome, host)
-        # As Postfix does: what is too old is tried once more, and given up when that was no success.
-        expired = not self._stopping and self._keeper.epoch() >= kept.parcel.expires_at
-        lost = tuple(one for one in outcome.refused if expired or final_refusal(one.answer))
-        later = tuple(one.address for one in outcome.refused if not expired and not final_refusal(one.answer))
-        reports = []
-        if lost:
-            reports.append(self._reporter.give_up(kept.parcel, kept.created_at, lost, host))
-        if expired and outcome.unknown:
-            nobody_knows = tuple(Refused(address, outcome.answer) for address in outcome.unknown)
-            reports.append(self._reporter.give_up(kept.parcel, kept.created_at, nobody_knows, host, unknown=True))
-        remaining = later if expired else (*later, *outcome.unknown)
-        self._store_reports([one for one in reports if one is not None], kept, outcome, host, remaining)
-
-    def _store_reports(
-        self,
-        reports: list[tuple[Parcel, Content]],
-        kept: Kept,
-        outcome: Outcome,
-        host: str,
-        remaining: tuple[str, ...],
-    ) -> None:
-        """Store one report after the other, then what became of the parcel."""
-        if not reports:
-            self._tell_store(kept, outcome, host, remaining)
-            return
-        (parcel, body), *others = reports
-
-        def stored(well: bool) -> None:
-            if well:
-                self._store_reports(others, kept, outcome, host, remaining)
-            else:
-                self._untold.append(lambda: self._store_reports(reports, kept, outcome, host, remaining))
-
-        self._keeper.put([parcel], body, stored)
-
-    def _tell_store(self, kept: Kept, outcome: Outcome, host: str, remaining: tuple[str, ...]) -> None:
-        attempts = kept.attempts + 1
-        at = self._keeper.epoch() + self._schedule.pause(attempts, self._chance())
-        if outcome.stage is Stage.CONNECTION:
-            # Its turn comes again as soon as the upstream's does; the pace keeps the crowd away.
-            at = self._keeper.epoch() + self._schedule.first * (0.1 + 0.4 * self._chance())
-        phase = "final" if outcome.unknown else outcome.stage.value
-        noted = Noted(self._keeper.epoch(), host, phase, str(outcome.answer))
-
-        def tell() -> None:
-            self._keeper.ask(
-                lambda writer: (
-                    writer.retry(kept.id, self._owner, at, remaining, noted, not outcome.unknown)
-                    if remaining
-                    else writer.done(kept.id)
-                ),
-                lambda _: self._told(kept, at),
-                # Until the store knows, nothing else is claimed: what it does not know would be sent again.
-                lambda: self._untold.append(tell),
-            )
-
-        tell()
+        self._telling.conclude(kept, outcome, host, last=self._stopping)
 
     def _told(self, kept: Kept, at: float) -> None:
         """The store knows; look again when the parcel is due, if that is sooner than the next look."""
@@ -326,8 +277,8 @@ class QueueRunner:
         self._ended(kept)
 
     def _ended(self, kept: Kept) -> None:
-        self._ids.discard(kept.id)
-        self._paces[kept.parcel.upstream].under_way -= 1
+        if (pace := self._begun.pop(kept.id, None)) is not None:
+            pace.under_way -= 1
         self._be_idle()
         self.look()
 
@@ -338,16 +289,3 @@ class QueueRunner:
             waiting, self._when_idle = self._when_idle, []
             for call in waiting:
                 call()
-
-    def _log(self, kept: Kept, outcome: Outcome, host: str) -> None:
-        self.log.info(
-            "id={id} delivery taken={taken} refused={refused} unknown={unknown} attempt={attempt} via={host} "
-            "answer={answer}",
-            id=kept.parcel.message_id,
-            taken=len(outcome.taken),
-            refused=len(outcome.refused),
-            unknown=len(outcome.unknown),
-            attempt=kept.attempts + 1,
-            host=host or "-",
-            answer=outcome.answer,
-        )

@@ -17,6 +17,7 @@ never sees its text.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import assert_never
@@ -40,9 +41,10 @@ from smtpbridge.relay.pace import TOO_MANY_CONNECTIONS, TOO_MANY_MESSAGES, Pace
 from smtpbridge.relay.site import Site
 from smtpbridge.relay.spool import CHUNK, Spool
 from smtpbridge.relay.submission import Submission
+from smtpbridge.relay.tallies import NO_UPSTREAM
 from smtpbridge.relay.tally import Limit
 from smtpbridge.relay.tls_words import reasons
-from smtpbridge.relay.wire import Wire, secured, wire_of
+from smtpbridge.relay.wire import Wire, secured, tls_version, wire_of
 from smtpbridge.smtp import texts
 from smtpbridge.smtp.data import Block, Defects
 from smtpbridge.smtp.events import Close, Event, MessageBegins, MessageDropped, MessageEnds, UpgradeTls
@@ -123,6 +125,8 @@ class Sender(Protocol):
     def connectionMade(self) -> None:
         """A peer has connected."""
         self._wire = wire_of(self.transport)
+        if self._gate.tracing is not None:
+            self._gate.tracing.begun(self)
         transport: object = self.transport
         self._tcp = transport if isinstance(transport, TcpConnection) else None
         self._read_at_most(_COMMANDS)
@@ -133,6 +137,7 @@ class Sender(Protocol):
             self._wire.registerProducer(_Brake(self), True)
         self._gate.deadlines.watch(self)
         refusal = self._gate.let_in(self, self._counted_as)
+        self._gate.traffic.connected(welcome=refusal is None)
         if refusal is not None:
             if refusal in _LIMITS:
                 self._gate.tally.reached(_LIMITS[refusal])
@@ -151,6 +156,7 @@ class Sender(Protocol):
     def handshakeCompleted(self) -> None:
         """TLS is up."""
         self._wire = secured(self._wire, self.transport, self)
+        self._gate.traffic.tls[tls_version(self._wire)] += 1
         if self._session.state is State.HANDSHAKE:
             self._act(self._session.secured())
         elif self._session.state is not State.CLOSED:
@@ -167,6 +173,7 @@ class Sender(Protocol):
         self._gate.leave(self, self._counted_as)
         self._drop_spool()
         if isinstance(reason.value, SSL.Error) and (self._session.state is State.HANDSHAKE or not self._begun):
+            self._gate.traffic.tls_failed += 1
             self._gate.log.info(
                 "TLS handshake failed client={client}: {why}", client=self.address or "local", why=reasons(reason.value)
             )
@@ -217,6 +224,27 @@ class Sender(Protocol):
             client=self.address or "local",
         )
 
+    # What somebody who follows asks
+
+    def replace_wire(self, wrap: Callable[[Wire], Wire]) -> None:
+        """Write to what `wrap` makes of the wire."""
+        self._wire = wrap(self._wire)
+
+    @property
+    def site(self) -> Site:
+        """Where the peer has connected."""
+        return self._gate
+
+    @property
+    def session(self) -> ServerSession:
+        """What was said so far."""
+        return self._session
+
+    @property
+    def balancer(self) -> str:
+        """The address of who speaks for the peer, if somebody does."""
+        return self._balancer
+
     # Acting
 
     def _act(self, events: list[Event]) -> None:
@@ -245,6 +273,8 @@ class Sender(Protocol):
             self._read_at_most(_COMMANDS)
         if refused in _LIMITS:
             self._gate.tally.reached(_LIMITS[refused])
+        if refused is not None:
+            self._gate.traffic.refused(refused.code)
         self._gate.log.info(
             "refused client={client} user={user} answer={answer}",
             client=self.address or "local",
@@ -342,6 +372,11 @@ class Sender(Protocol):
         self.deadline = self._gate.deadlines.now() + self._gate.habits.data
         self._read_or_not()
 
+    @property
+    def paused(self) -> bool:
+        """Tell whether the peer is not read at the moment."""
+        return self._paused
+
     def choke(self, choked: bool) -> None:
         """The peer does not read its replies, or reads them again."""
         self._choked = choked
@@ -428,7 +463,7 @@ class Sender(Protocol):
             max_fields=habits.max_fields,
         )
         if isinstance(content, Reply):
-            self._refuse(content)
+            self._refuse(content, spool.size)
             return
         gate = self._gate
         message_id = gate.new_id()
@@ -443,6 +478,7 @@ class Sender(Protocol):
             defaults=self._defaults,
             source=self._session.user or self.address,
             queued=gate.habits.queue,
+            traffic=gate.traffic,
         )
         gate.log.info(
             "id={id} received client={client} helo={helo} user={user} from=<{sender}> to=<{first}> nrcpt={recipients} "
@@ -455,6 +491,7 @@ class Sender(Protocol):
             first=self._envelope.recipients[0],
             recipients=len(self._envelope.recipients),
             size=content.size,
+            log_recipients=self._envelope.recipients,  # not in the line: who looks for a message later wants all
         )
         delivery = gate.bridge.submit(message, self._conclude)
         if not delivery.ended:
@@ -475,7 +512,8 @@ class Sender(Protocol):
         date = rfc5322_date(self._gate.epoch())
         return Trace(session.terms.hostname, session.peer_name, self.address, protocol, message_id, date)
 
-    def _refuse(self, answer: Reply) -> None:
+    def _refuse(self, answer: Reply, octets: int) -> None:
+        self._gate.traffic.verdict(answer.code, NO_UPSTREAM, len(self._envelope.recipients), octets, 0.0)
         if (limit := self._gate.limits.get(answer)) is not None:
             self._gate.tally.reached(limit)
         self._gate.log.info(
@@ -483,6 +521,7 @@ class Sender(Protocol):
             client=self.address,
             sender=self._envelope.sender,
             answer=answer,
+            log_recipients=self._envelope.recipients,
         )
         self._conclude(answer)
 

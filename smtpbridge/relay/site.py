@@ -20,8 +20,10 @@ from smtpbridge.relay.deadlines import Deadlines
 from smtpbridge.relay.intake import MAX_FIELDS, long_header, many_fields
 from smtpbridge.relay.log import Log
 from smtpbridge.relay.logins import Logins
+from smtpbridge.relay.onlooker import Onlooker
 from smtpbridge.relay.pace import TOO_MANY_CONNECTIONS, Pace
 from smtpbridge.relay.rates import Rates, network_of
+from smtpbridge.relay.tallies import ListenerTally
 from smtpbridge.relay.tally import Limit, Tally
 from smtpbridge.smtp.events import Terms
 from smtpbridge.smtp.replies import Reply
@@ -91,16 +93,31 @@ class Site(Admission):
         self.epoch = epoch
         self.tls = tls
         self.tally = tally or Tally()
+        self.traffic = ListenerTally()
         self.budget = budget or Budget()
         # What says which bound of this listener's was reached.
-        self.limits = {
-            long_header(habits.max_header): Limit.MAX_HEADER_BYTES,
-            many_fields(habits.max_fields): Limit.MAX_HEADER_FIELDS,
-        }
+        self.tracing: Onlooker | None = None
+        self.limits = _limits_of(habits)
         self._connections = Rates(habits.max_connections_per_minute)
         self._messages = Rates(habits.max_messages_per_minute)
         self.logins = logins or Logins(deadlines, deferToThread, tally=self.tally)
         self._local = local
+
+    def renew(self, habits: Habits, accounts: Accounts, tls: IOpenSSLContextFactory | None) -> None:
+        """
+        Treat new sessions like this, and what sessions that are there begin from now on.
+
+        A session keeps the conditions that it was greeted with.  One that was offered STARTTLS before there was no
+        certificate any more may still take it.
+        """
+        old, self.habits, self.accounts = self.habits, habits, accounts
+        self.bound(habits.max_sessions, habits.max_sessions_per_address)
+        self.tls = tls or self.tls
+        self.limits = _limits_of(habits)
+        if old.max_connections_per_minute != habits.max_connections_per_minute:
+            self._connections = Rates(habits.max_connections_per_minute)
+        if old.max_messages_per_minute != habits.max_messages_per_minute:
+            self._messages = Rates(habits.max_messages_per_minute)
 
     def let_in(self, session: Session, address: str) -> Reply | None:
         """Count a new session in; return the reply that turns it away, if there is one."""
@@ -119,3 +136,10 @@ class Site(Admission):
         trusted = (self._local and not address) or allowed(address, self.habits.allow)
         judge = self.judge_for(address)
         return replace(self.habits.terms, trusted=trusted, judge=judge) if trusted or judge else self.habits.terms
+
+
+def _limits_of(habits: Habits) -> dict[Reply, Limit]:
+    return {
+        long_header(habits.max_header): Limit.MAX_HEADER_BYTES,
+        many_fields(habits.max_fields): Limit.MAX_HEADER_FIELDS,
+    }

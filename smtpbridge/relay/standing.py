@@ -17,7 +17,7 @@ What must not be known here: sockets, the ledger.
 from smtpbridge.smtp.replies import Reply
 
 # RFC 4954, 4 and 6: a login is required, its mechanism is too weak or needs encryption, its credentials are wrong.
-_OF_LOGINS = {530, 534, 535, 538}
+OF_LOGINS = {530, 534, 535, 538}
 
 
 class Standing:
@@ -43,7 +43,7 @@ class Standing:
     def failed(self, host: str, fault: str, answer: Reply | None, *, alive: bool) -> None:
         """A dial failed; `answer` is what the server said, `alive` that other connections work."""
         self.fault = fault
-        if answer is not None and answer.code in _OF_LOGINS:
+        if answer is not None and answer.code in OF_LOGINS:
             self.login_refused = True
         if not alive:
             self._failed.add(host)

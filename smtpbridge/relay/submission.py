@@ -1,11 +1,13 @@
 """A whole message with all that the relay must know of it, and what a transaction sends."""
 
+from dataclasses import field
 from typing import Protocol
 
 from smtpbridge.dialect.policy import UNSAID, Defaults
 from smtpbridge.mail.message import Envelope
 from smtpbridge.mail.trace import Trace
 from smtpbridge.relay.spool import Content
+from smtpbridge.relay.tallies import ListenerTally
 from smtpbridge.values import value
 
 
@@ -38,7 +40,7 @@ class Submission:
     `id` joins log lines and stands in `Received`; `until` is when its sender must have an answer, in the clock's
     seconds; `subaccount` are the digits of the user name's suffix, empty without one; `defaults` are those of its
     listener and login.  `source` names by whom the queue is to be fair; `queued` asks for the answer once the message
-    is stored.
+    is stored; `traffic` is where its listener counts.
     """
 
     id: str
@@ -51,6 +53,7 @@ class Submission:
     defaults: Defaults = UNSAID
     source: str = ""
     queued: bool = False
+    traffic: ListenerTally = field(default_factory=ListenerTally)
 
 
 @value

@@ -76,9 +76,20 @@ class ServerTls:
         """Begin each connection with `context`."""
         self._context = context
 
+    def follow(self, other: "ServerTls") -> None:
+        """Begin connections as `other` does from now on; those that have begun keep what they have."""
+        self._context = other._context
+
     def getContext(self) -> SSL.Context:
         """Return the context, for those parts of Twisted that still ask for one."""
         return self._context
+
+    @property
+    def expires(self) -> float:
+        """When the certificate that is offered now ends, in seconds since the epoch."""
+        offered = SSL.Connection(self._context, None).get_certificate()
+        assert offered is not None, "a listener's context has a certificate"
+        return offered.to_cryptography().not_valid_after_utc.timestamp()
 
     def serverConnectionForTLS(self, _: object) -> SSL.Connection:
         """Return what one connection shakes hands with."""

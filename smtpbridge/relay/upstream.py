@@ -28,6 +28,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from smtpbridge.relay.deadlines import NEVER, Deadlines
+from smtpbridge.relay.onlooker import Onlooker
 from smtpbridge.relay.spool import CHUNK
 from smtpbridge.relay.submission import Sendable
 from smtpbridge.relay.tally import Limit
@@ -38,6 +39,8 @@ from smtpbridge.smtp.commands import Mail
 from smtpbridge.smtp.data import stuff
 from smtpbridge.smtp.replies import MOST_LINES_READ, MOST_OCTETS_READ, Excess, Reply
 from smtpbridge.values import value
+
+_log = Logger(__name__)
 
 # Each command on the way to READY has the time of a command.
 _SETTING_UP = frozenset({State.HELLO, State.STARTTLS, State.SECURE_HELLO, State.AUTH, State.RESPONSES})
@@ -97,8 +100,8 @@ class Caller(Contract):
 class UpstreamConnection(Protocol):
     """One connection."""
 
-    _log = Logger()
     _wire: Wire
+    onlooker: Onlooker | None = None
 
     def __init__(
         self,
@@ -131,6 +134,8 @@ class UpstreamConnection(Protocol):
         """TCP is up; with implicit TLS the handshake comes first."""
         self._wire = wire_of(self.transport)
         self._deadlines.watch(self)
+        if self.onlooker is not None:
+            self.onlooker.begun(self)
         if self.session.state is State.HANDSHAKE:
             self._start_tls()
         else:
@@ -196,6 +201,10 @@ class UpstreamConnection(Protocol):
     def abandon(self, why: str) -> None:
         """Drop the transaction without a final dot, and the connection with it: the server gets nothing."""
         self._give_up(why, None)
+
+    def replace_wire(self, wrap: Callable[[Wire], Wire]) -> None:
+        """Write to what `wrap` makes of the wire."""
+        self._wire = wrap(self._wire)
 
     @property
     def takes_mail(self) -> bool:

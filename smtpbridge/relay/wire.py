@@ -5,8 +5,9 @@ Twisted spreads these methods over several interfaces, and `Protocol.transport`
 promises none of them.  A skin looks once, in `connectionMade`, and then has a `Wire`.
 """
 
+from collections.abc import Callable
+from typing import Any, cast
 from typing import Protocol as Contract
-from typing import cast
 
 from OpenSSL.SSL import Connection
 from twisted.internet.interfaces import (
@@ -53,6 +54,30 @@ class Wire(Contract):
         """Read again."""
 
 
+class OverheardWire:
+    """A wire that tells somebody of what is written, and of TLS."""
+
+    def __init__(self, inner: Wire, heard: Callable[[bytes], None], secured: Callable[[str], None]) -> None:
+        """Hand everything on to `inner`."""
+        self.inner = inner
+        self._heard = heard
+        self._secured = secured
+
+    def write(self, data: bytes) -> None:
+        """See `Wire`."""
+        self._heard(data)
+        self.inner.write(data)
+
+    def secure(self, transport: object, above: Protocol) -> None:
+        """TLS is up."""
+        self.inner = secured(self.inner, transport, above)
+        self._secured(tls_version(self.inner))
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what else a wire has."""
+        return getattr(self.inner, name)
+
+
 def wire_of(transport: ITransport | None) -> Wire:
     """Return a protocol's transport as a `Wire`, with Nagle's delay off: every write here is a whole batch."""
     if ITCPTransport.providedBy(transport):
@@ -64,6 +89,9 @@ def wire_of(transport: ITransport | None) -> Wire:
 
 def secured(wire: Wire, transport: object, above: Protocol) -> Wire:
     """Return what takes the place of a protocol's wire once its handshake is complete; see `direct.secure_line`."""
+    if isinstance(wire, OverheardWire):
+        wire.secure(transport, above)
+        return wire
     return secure_line(transport, above) or wire
 
 

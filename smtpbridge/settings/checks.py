@@ -103,6 +103,11 @@ def url(text: str) -> str | None:
     return 'is not a web address; write it as in "https://example.com/reports"'
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, by its name or address."""
+    return host.lower() == "localhost" or (_is_ip(host) and ip_address(host).is_loopback)
+
+
 def unsubscribe_template(text: str) -> str | None:
     """The value of List-Unsubscribe (RFC 2369, 3.2) with `{recipient}` where the address goes."""
     if not _UNSUBSCRIBE.fullmatch(text) or not text.isascii() or not text.isprintable():

@@ -34,6 +34,7 @@ _KINDS: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
     "systemd": (("domain", "index", "name"), frozenset()),
 }
 _TLS_KINDS = frozenset({"ssl", "tls"})
+_FILES = ("certKey", "privateKey", "extraCertChain")
 _NEEDED = {
     "tcp": "port",
     "tcp6": "port",
@@ -59,7 +60,8 @@ class EndpointText:
     What the configuration must know of an endpoint.
 
     `speaks_tls` tells that TLS begins with the first octet, by the endpoint's own certificate; `any_port` that the
-    system chooses a free port; `takes_backlog` that the length of its queue could be said and is not.
+    system chooses a free port; `takes_backlog` that the length of its queue could be said and is not.  `files` are what
+    its own TLS is read from.
     """
 
     kind: str
@@ -67,6 +69,7 @@ class EndpointText:
     speaks_tls: bool = False
     any_port: bool = False
     takes_backlog: bool = False
+    files: tuple[str, ...] = ()
 
 
 def read_endpoint(text: str) -> EndpointText | str:
@@ -85,7 +88,15 @@ def read_endpoint(text: str) -> EndpointText | str:
         return wrong
     any_port = "port" in arguments and int(arguments["port"]) == 0
     takes_backlog = "backlog" in _KINDS[kind][0] and "backlog" not in arguments
-    return EndpointText(kind, _reach(kind, arguments), kind in _TLS_KINDS, any_port, takes_backlog)
+    files = tuple(arguments[one] for one in _FILES if arguments.get(one)) if kind == "ssl" else ()
+    return EndpointText(kind, _reach(kind, arguments), kind in _TLS_KINDS, any_port, takes_backlog, files)
+
+
+def arguments_of(text: str) -> dict[str, str]:
+    """Return the arguments of an endpoint that `read_endpoint` has understood, by their names."""
+    kind, *parts = _split(text) or [""]
+    found = _name_arguments(_literal(kind), parts) if _literal(kind) in _KINDS else {}
+    return {} if isinstance(found, str) else found
 
 
 def _split(text: str) -> list[str] | None:

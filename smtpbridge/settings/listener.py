@@ -11,7 +11,7 @@ from smtpbridge.settings import checks
 from smtpbridge.settings.credential import read_own_defaults
 from smtpbridge.settings.endpoint import EndpointText, Reach, read_endpoint
 from smtpbridge.settings.pem import read_key_pair
-from smtpbridge.settings.surroundings import Surroundings
+from smtpbridge.settings.surroundings import Surroundings, digest_of
 from smtpbridge.settings.values import (
     LOOPBACK,
     PROVIDER_MESSAGE_BYTES,
@@ -67,6 +67,7 @@ def read_listener(table: Table, around: Surroundings, *, credentials: bool, pool
         max_idle_commands=table.whole("max_idle_commands", _DEFAULT.max_idle_commands),
         spool_bytes=table.whole("spool_bytes", _DEFAULT.spool_bytes),
         defaults=read_own_defaults(table, pools),
+        endpoint_digest=digest_of(address, around),
     )
     table.close()
     if endpoint:

@@ -18,11 +18,16 @@ class Record:
     """
     The answers, by question; `files` in base64.  What is left out of it could not be read.
 
+    `settings` are the variables of the environment that set keys.  Under `key`, in hexadecimal, secrets of files are
+    hashed: whoever reads the record gets equal values for equal secrets.
+
     It holds secrets, so it does not show itself.
     """
 
     text: str
     base: str
+    key: str
+    settings: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     exposed: dict[str, bool] = field(default_factory=dict)
     folders: dict[str, bool] = field(default_factory=dict)

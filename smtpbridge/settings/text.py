@@ -6,8 +6,23 @@ they are wrapped, and this module never opens one.
 """
 
 from collections.abc import Iterator
+from typing import assert_never
 
-from smtpbridge.settings.values import AuthMode, Bounces, Config, Listener, LoginLimits, ProxyTls, Queue, Upstream
+from smtpbridge.settings.event_values import EVERY_TYPE, Basic, Events, HeaderToken, OAuth2, Proof, Target
+from smtpbridge.settings.values import (
+    Admin,
+    AuthMode,
+    Bounces,
+    Config,
+    Credential,
+    LineEndings,
+    Listener,
+    LoginLimits,
+    Process,
+    ProxyTls,
+    Queue,
+    Upstream,
+)
 
 
 def describe(config: Config) -> list[str]:
@@ -16,19 +31,20 @@ def describe(config: Config) -> list[str]:
     return [
         f"hostname {config.hostname}",
         *(_listener(one, bool(config.credentials)) for one in config.listeners),
-        *(f"credential {one.username}, secret kept as {one.secret.kind}" for one in config.credentials),
+        *(_credential(one) for one in config.credentials),
         *([_logins(config.logins)] if config.credentials else []),
         *(_upstream(one, first=one is config.upstreams[0]) for one in config.upstreams),
         f"store {config.store.path}",
         _queue(config.queue),
-        f"figures at {config.admin.endpoint}, path /metrics" if config.admin else "figures: none (no [admin])",
+        _admin(config.admin) if config.admin else "status page and figures: none (no [admin])",
         _bounces(config.bounces),
         (
             f"translation: bcc {policy.bcc.value}, envelope sender {policy.envelope_from}, "
             f"campaign {policy.campaign.value}, callback data {policy.callback_data.value}, "
             f"{len(policy.ip_pools)} IP pools, {len(policy.subaccounts)} subaccounts"
         ),
-        f"workers {config.process.workers}",
+        *_events(config.events),
+        _process(config.process),
     ]
 
 
@@ -46,8 +62,8 @@ def _listener_facts(one: Listener, credentials: bool) -> Iterator[str]:
     else:
         yield "no AUTH (no [[credential]])"
     if one.proxy_from:
-        ends = ", which end TLS" if one.proxy_tls is ProxyTls.ALWAYS else ""
-        yield f"a PROXY header from {' '.join(map(str, one.proxy_from))}{ends}"
+        ends = "which end TLS" if one.proxy_tls is ProxyTls.ALWAYS else "TLS where the header says so"
+        yield f"a PROXY header from {' '.join(map(str, one.proxy_from))}, {ends}"
     networks = " ".join(map(str, one.allow))
     if one.auth is not AuthMode.REQUIRED:
         yield f"relays for {networks or 'nobody'} without AUTH"
@@ -55,6 +71,28 @@ def _listener_facts(one: Listener, credentials: bool) -> Iterator[str]:
         yield f"takes AUTH without TLS from {networks or 'nobody'}"
     yield f"mode {one.mode.value}"
     yield f"messages up to {one.max_message_bytes:,} octets"
+    yield "a bare CR or LF is refused" if one.line_endings is LineEndings.REJECT else "a bare CR or LF is written anew"
+    yield f"up to {one.max_sessions:,} sessions, {one.max_sessions_per_address:,} of one address"
+    yield from _rates(one.max_connections_per_minute, "connections", "an address")
+    yield from _rates(one.max_messages_per_minute, "messages", "an address")
+
+
+def _credential(one: Credential) -> str:
+    rates = "".join(f", {rate}" for rate in _rates(one.max_messages_per_minute, "messages", "whoever presents it"))
+    return f"credential {one.username}, secret kept as {one.secret.kind}{rates}"
+
+
+def _rates(most: int, what: str, whose: str) -> Iterator[str]:
+    if most:
+        yield f"{most:,} {what} a minute of {whose}"
+
+
+def _process(one: Process) -> str:
+    folder = one.temporary_folder or "the system's folder"
+    return (
+        f"workers {one.workers}: in all of them messages under way take up to {one.max_body_memory_bytes:,} octets of "
+        f"memory and {one.max_temporary_bytes:,} of temporary files in {folder}"
+    )
 
 
 def _logins(one: LoginLimits) -> str:
@@ -85,7 +123,55 @@ def _queue(one: Queue) -> str:
     )
 
 
+def _admin(one: Admin) -> str:
+    who = "whoever has the token" if one.token is not None else "this machine alone"
+    names = f", also by the name {' '.join(one.host_names)}" if one.host_names else ""
+    return f"status page and figures at {one.endpoint}, for {who}{names}"
+
+
 def _bounces(one: Bounces | None) -> str:
     if one is None:
         return "bounces: none, only error lines in the log"
     return f"bounces: from {one.header_from}, envelope sender <{one.envelope_from}>, by upstream {one.upstream}"
+
+
+def _events(one: Events | None) -> Iterator[str]:
+    if one is None:
+        yield "events: none (no [events])"
+        return
+    guards = ["a secret path"]
+    if one.basic:
+        guards.append(f"HTTP Basic as {one.basic.username}")
+    if one.signature:
+        guards.append(f"HMAC-{one.signature.algorithm.value} in {one.signature.header}")
+    if one.allow:
+        guards.append(" ".join(map(str, one.allow)))
+    yield f"events: inbox at {one.endpoint}, {one.public_url}/***, guarded by {', '.join(guards)}"
+    yield f"events: kept for {one.keep_days} days in up to {one.max_bytes:,} octets"
+    yield from map(_target, one.targets)
+
+
+def _target(one: Target) -> str:
+    kinds = "all events" if one.events == EVERY_TYPE else " ".join(sorted(kind.value for kind in one.events))
+    mail = f" of subaccounts {' '.join(sorted(one.subaccounts))}" if one.subaccounts else ""
+    # What stands behind the question mark may be a key.
+    url = one.url.partition("?")[0]
+    return (
+        f"target {one.name}: {url}, {kinds}{mail}, auth {_auth(one.proof)}, batches of {one.batch_events} within "
+        f"{one.batch_seconds:g} seconds, {one.attempts} attempts in {one.hours} hours"
+    )
+
+
+def _auth(proof: Proof | None) -> str:
+    """Return the word of the configuration for it."""
+    match proof:
+        case None:
+            return "none"
+        case Basic():
+            return "basic"
+        case HeaderToken():
+            return "token"
+        case OAuth2():
+            return "oauth2"
+        case _:
+            assert_never(proof)

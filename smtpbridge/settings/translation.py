@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from smtpbridge.dialect.policy import UNSAID, CallbackData, Defaults, Policy, Subaccount, Unsupported
+from smtpbridge.dialect.policy import UNSAID, Defaults, Policy, Subaccount, Unsupported
 from smtpbridge.settings import checks
 from smtpbridge.toml_table import Table, quoted
 
@@ -30,7 +30,7 @@ def read_policy(translation: Table, ip_pools: Table, subaccounts: Table, upstrea
         default_upstream=upstreams[0] if upstreams else default.default_upstream,
         bcc=table.choice("bcc", default.bcc),
         campaign=table.choice("campaign", default.campaign),
-        callback_data=_read_callback_data(table, default.callback_data),
+        callback_data=table.choice("callback_data", default.callback_data),
         callback_data_limit=table.whole("callback_data_limit", default.callback_data_limit),
         transactional_priority=table.choice("transactional_priority", default.transactional_priority),
         on_ip_pool=table.choice("on_ip_pool", default.on_ip_pool, among=_NO_COUNTERPART),
@@ -100,18 +100,6 @@ def _content_type_fault(text: str) -> str | None:
     if text in ("application/json", "application/xml"):
         return None
     return 'is not what Infobip sends; write "application/json" or "application/xml"'
-
-
-def _read_callback_data(table: Table, default: CallbackData) -> CallbackData:
-    offered = {one.value: one for one in CallbackData}
-
-    def check(text: str) -> str | None:
-        # Without the events that a token leads back to, the sender's metadata would be gone.
-        if text == "token":
-            return 'is not available in this version; write "json" or "none"'
-        return None if text in offered else 'is unknown; write "json" or "none"'
-
-    return offered[table.text("callback_data", str(default.value), check=check)]
 
 
 def _read_ip_pools(table: Table, upstreams: tuple[str, ...]) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from smtpbridge.dialect.policy import UNSAID, Defaults, Policy
 from smtpbridge.secret import Secret, SecretHash
 from smtpbridge.settings.endpoint import EndpointText
+from smtpbridge.settings.event_values import Events
 
 Network = IPv4Network | IPv6Network
 
@@ -86,7 +87,8 @@ class Listener:
     `endpoint` is for `twisted.internet.endpoints.serverFromString`; `address` is the same, taken apart.  `idle_seconds`
     is the wait for a command, `data_seconds` that for the next block of a message.  A body of more than `spool_bytes`
     goes to a temporary file.  `defaults` count for the messages that come in here.  Peers in `proxy_from` are
-    balancers, which have `proxy_seconds` to say whom they speak for.
+    balancers, which have `proxy_seconds` to say whom they speak for.  `endpoint_digest` stands for the files of an
+    "ssl:" endpoint, empty where there are none.
     """
 
     endpoint: str
@@ -118,6 +120,7 @@ class Listener:
     max_idle_commands: int = 100  # Keep-alives of a pool, one a minute; a message sets the count back.
     spool_bytes: int = 262_144  # Nearly all mail is smaller and never touches a disk.
     defaults: Defaults = UNSAID
+    endpoint_digest: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,9 +245,52 @@ class Bounces:
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """Where operators look: a Twisted server endpoint that only this machine reaches."""
+    """
+    Where operators look.
+
+    Without a `token` only this machine reaches the endpoint, by names of its own or `host_names`.  `endpoint_digest` is
+    as with a `Listener`.
+    """
 
     endpoint: str
+    address: EndpointText = field(compare=False)  # it is read from `endpoint`
+    token: Secret | None = None
+    host_names: tuple[str, ...] = ()
+    endpoint_digest: bytes = b""
+
+
+class LogFormat(Enum):
+    """Lines for people or for programs; "auto" looks at who reads standard output."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    JSON = "json"
+
+
+class Level(Enum):
+    """From which level on is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARN = "warn"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+
+class LogTo(Enum):
+    """Where the log goes, if not to a file."""
+
+    STDOUT = "stdout"
+    JOURNAL = "journal"
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What is logged, how it is written, and where to."""
+
+    format: LogFormat = LogFormat.AUTO
+    level: Level = Level.INFO
+    to: LogTo | Path = LogTo.STDOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +299,7 @@ class Process:
     How many processes share the work, and how much room the messages in all of them may take.
 
     Temporary files lie in `temporary_folder`, by default the system's.  A worker whose event loop is silent for
-    `stuck_seconds` is replaced.
+    `stuck_seconds` is replaced.  Commands talk to the daemon by the socket `control`, where there is one.
     """
 
     workers: int = 1
@@ -261,6 +307,7 @@ class Process:
     max_temporary_bytes: int = 8 * 1024**3  # Four hundred messages of the largest size.
     temporary_folder: Path | None = None
     stuck_seconds: float = 30.0  # Nothing here blocks for a second; a machine that swaps may.
+    control: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,4 +330,6 @@ class Config:
     bounces: Bounces | None = None
     admin: Admin | None = None
     logins: LoginLimits = field(default=LoginLimits())
+    log: Log = field(default=Log())
     notes: tuple[str, ...] = ()
+    events: Events | None = None

@@ -9,15 +9,22 @@ connections any more, and the next parent starts workers of its own.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from smtpbridge.errors import SmtpbridgeError
 from smtpbridge.ops.health import Trouble
 from smtpbridge.ops.metrics import Figure
+from smtpbridge.ops.passage import found_written, sight_written
 from smtpbridge.relay.service import RelayService
+from smtpbridge.relay.tracing import Tracing
+from smtpbridge.sights import Process
 from smtpbridge.workers import wellness, words
+from smtpbridge.workers.agreement import record_from
 from smtpbridge.workers.arrivals import Entrance
 from smtpbridge.workers.channel import Channel
+from smtpbridge.workers.following import FollowingChild
 from smtpbridge.workers.sums import told
 from smtpbridge.workers.words import Nonsense
 
@@ -40,11 +47,16 @@ class Child:
         *,
         look: Callable[[], Sequence[Trouble]],
         end: Callable[[], None],
+        tracing: Tracing,
+        prepare: Callable[[bytes], Callable[[], None]],
+        process: Process | None = None,
     ) -> None:
         """
         Serve what comes in at `entrances`, one for each of the relay's doors.
 
         `look` says once a second what is in the way of mail; `end` ends the process in order.
+        `prepare` takes another configuration, and returns what puts it in force.  `tracing` follows sessions.
+        `process` is what the status page asks, where there is one.
         """
         self._relay = relay
         self._entrances = entrances
@@ -52,6 +64,10 @@ class Child:
         self._reactor = reactor
         self._look = look
         self._end = end
+        self._following = FollowingChild(tracing, self._send)
+        self._prepare = prepare
+        self._prepared: tuple[int, Callable[[], None]] | None = None
+        self._process = process
         self._troubles: Sequence[Trouble] = ()
         self._seen = 0
         self._channel: Channel | None = None
@@ -84,6 +100,16 @@ class Child:
                 self._take(doors, descriptors)
             case words.Kind.ASK, int(question):
                 self._say(words.Kind.FIGURES, [question, told(self._figures)])
+            case words.Kind.LOOK, [int(question), None | str() as wanted] if self._process is not None:
+                self._show(self._process, question, wanted)
+            case words.Kind.FOLLOW, [int(number), dict(said)]:
+                self._following.follow(number, said)
+            case words.Kind.UNFOLLOW, int(number):
+                self._following.stop(number)
+            case words.Kind.PREPARE, int(turn):
+                self._look_at(turn, record_from(*descriptors))
+            case words.Kind.ENFORCE, int(turn):
+                self._enforce(turn)
             case words.Kind.STOP, None:
                 self._end()
             case _:
@@ -93,6 +119,32 @@ class Child:
         """The parent is gone."""
         self.log.critical("the process that started this worker is gone; ending what is under way")
         self._end()
+
+    def _show(self, process: Process, question: int, wanted: str | None) -> None:
+        if wanted is None:
+            self._say(words.Kind.SHOWN, [question, None, sight_written(process.sight())])
+            return
+        finding = Deferred.fromCoroutine(process.find(wanted))
+        finding.addCallback(lambda found: self._say(words.Kind.SHOWN, [question, wanted, found_written(found)]))
+        finding.addErrback(lambda reason: self.log.failure("a search failed", failure=reason))
+
+    def _look_at(self, turn: int, record: bytes) -> None:
+        self._prepared, faults = None, []
+        try:
+            self._prepared = turn, self._prepare(record)
+        except SmtpbridgeError as error:
+            faults = str(error).splitlines()
+        except Exception:
+            self.log.failure("another configuration could not be prepared")
+            faults = ["internal error; the log has more"]
+        self._say(words.Kind.PREPARED, [turn, faults])
+
+    def _enforce(self, turn: int) -> None:
+        # A worker that was started meanwhile has prepared nothing, and obeys the new one already.
+        if self._prepared is not None and self._prepared[0] == turn:
+            (_, put_in_force), self._prepared = self._prepared, None
+            put_in_force()
+        self._say(words.Kind.ENFORCED, turn)
 
     def _take(self, doors: bytes, descriptors: Sequence[int]) -> None:
         for door, descriptor in zip(doors, descriptors, strict=True):
@@ -119,5 +171,7 @@ class Child:
         self._say(words.Kind.COUNTS, [self._seen, sessions, wellness.told(self._troubles)])
 
     def _say(self, kind: words.Kind, content: object = None) -> None:
-        if self._channel is not None:
-            self._channel.send(words.packet(kind, content))
+        self._send(words.packet(kind, content))
+
+    def _send(self, packet: bytes) -> bool:
+        return self._channel is not None and self._channel.send(packet)

@@ -10,7 +10,9 @@ for its next start.
 
 The pause before a start doubles from one end to the next, up to a minute, so a fault that
 stays does not eat the machine; a worker that had served for a minute begins anew with it, because
-what ended it then is no such fault.
+what ended it then is no such fault.  One that had become ready at all stays down for a few seconds
+at most: it can serve, so whatever ends it again and again (the kernel, short of memory; a person) must
+not keep it from doing so in between.  The same holds for one that somebody else killed while it was starting.
 
 A sign of life comes every second.  A worker that gave none for longer than the limit is stuck,
 whatever it is doing, and is killed.  The parent may have been stopped itself (a suspended machine,
@@ -34,6 +36,7 @@ from typing import TypeAlias
 SUSPECT_SECONDS = 5.0
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
+LONGEST_PAUSE_OF_THE_READY_SECONDS = 4.0
 # After this a worker has shown that it can serve.
 HEALTHY_SECONDS = 60.0
 # Loading the program takes a second or two, and gives no signs of life.
@@ -114,6 +117,11 @@ class Ledger:
         """Tell whether the end was asked for and no worker is left."""
         return self.stopping and not any(self._alive())
 
+    @property
+    def numbers(self) -> list[int]:
+        """Return every worker's number."""
+        return list(self._lives)
+
     def state(self, number: int) -> State:
         """Return where a worker is."""
         return self._lives[number].state
@@ -156,13 +164,16 @@ class Ledger:
             if life.state is State.READY and now - life.heard < SUSPECT_SECONDS
         ]
 
-    def ended(self, number: int, now: float) -> list[Action]:
-        """A worker's process has ended, for whatever reason."""
+    def ended(self, number: int, now: float, *, killed: bool = False) -> list[Action]:
+        """A worker's process has ended, for whatever reason; `killed` with a force that is never its own."""
         life = self._lives[number]
-        if life.state is State.STARTING:
+        # Whoever was killed by others on the way may well be able to start.
+        failed = life.state is State.STARTING and (life.killed or not killed)
+        if failed:
             life.failures += 1
         healthy = life.state is not State.STARTING and now - life.since >= HEALTHY_SECONDS
-        life.pause = 0.0 if healthy else min(LONGEST_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, life.pause * 2))
+        most = LONGEST_PAUSE_SECONDS if failed else LONGEST_PAUSE_OF_THE_READY_SECONDS
+        life.pause = 0.0 if healthy else min(most, max(FIRST_PAUSE_SECONDS, life.pause * 2))
         life.state, life.again_at = State.WAITING, now + life.pause
         if self.stopping:
             return []

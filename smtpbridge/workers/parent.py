@@ -28,16 +28,19 @@ from twisted.logger import Logger
 from smtpbridge.ops.metrics import Figure, Kind
 from smtpbridge.relay.service import DRAIN_SECONDS
 from smtpbridge.workers import words
+from smtpbridge.workers.agreement import Agreement
 from smtpbridge.workers.doors import Doors, Opening
+from smtpbridge.workers.following import FollowingParent
 from smtpbridge.workers.ledger import LOOK_SECONDS, Action, GiveUp, Kill, Ledger, Start, State
-from smtpbridge.workers.process import Worker
+from smtpbridge.workers.process import KILLED, Worker
 from smtpbridge.workers.scrape import Scrape
+from smtpbridge.workers.survey import Survey
 from smtpbridge.workers.turns import Turns
 from smtpbridge.workers.wellness import Wellness
 from smtpbridge.workers.words import Nonsense
 
 # Beyond its drain a worker closes its connections upstream and its store.
-_STOP_SECONDS = DRAIN_SECONDS + 10.0
+STOP_SECONDS = DRAIN_SECONDS + 10.0
 
 
 class Parent(Service):
@@ -69,6 +72,8 @@ class Parent(Service):
         self.workers: dict[int, Worker] = {}
         self.doors = Doors(openings, reactor, self._hand_on)
         self.figures = Scrape(self._ask, self._own_figures, reactor)
+        self.following = FollowingParent(self._tell_all)
+        self.survey = Survey(self._ask_to_look, self._states, reactor)
         self._ledger = ledger
         self._reactor = reactor
         self._task = task
@@ -79,6 +84,7 @@ class Parent(Service):
         self._notes = notes
         self._start_worker = start
         self._turns = Turns()
+        self._agreement = Agreement(self._say, reactor)
         self._restarts = 0
         self._next_look: IDelayedCall | None = None
         self._over: Deferred[None] = Deferred()
@@ -98,12 +104,29 @@ class Parent(Service):
         """Let every worker drain and end; fires when the last one has."""
         super().stopService()
         self.doors.close()
-        told = self._ledger.stop(self._now(), _STOP_SECONDS)
+        told = self._ledger.stop(self._now(), STOP_SECONDS)
         self.log.info("stopping: {count} workers", count=len(told))
         for number in told:
             self.workers[number].send(words.packet(words.Kind.STOP))
         self._be_over()
         return self._over
+
+    async def renew(self, task: Callable[[int], bytes]) -> None:
+        """Have all workers, and those that are started from now on, do what `task` says; raise `NotApplied`."""
+
+        def take() -> list[int]:
+            self._task = task
+            return self._members()
+
+        await self._agreement.reach(self._members(), task, take)
+
+    def _members(self) -> list[int]:
+        """Return who has to agree: one that is leaving serves nobody new."""
+        return [number for number in self.workers if self._ledger.state(number) is not State.LEAVING]
+
+    def _say(self, number: int, packet: bytes, descriptors: Sequence[int] = ()) -> bool:
+        # Who is gone by now needs to hear nothing.
+        return number not in self.workers or self.workers[number].send(packet, descriptors)
 
     def _begin(self) -> None:
         if self._ledger.stopping:
@@ -119,6 +142,7 @@ class Parent(Service):
             # One that had no room for it on its line, or was only just being started, has not heard it.
             for worker in self.workers.values():
                 worker.send(words.packet(words.Kind.STOP))
+        self._agreement.look()
         self._welcome()
 
     def _act(self, actions: Sequence[Action]) -> None:
@@ -155,13 +179,16 @@ class Parent(Service):
             return
         self.workers[number] = worker
         self.log.info("worker {number} starts pid={pid}", number=number, pid=worker.pid)
+        self._agreement.started(number)
 
     def _ended(self, number: int, why: str) -> None:
         del self.workers[number]
         self.figures.ended(number)
+        self._agreement.ended(number)
         self._wellness.ended(number)
         was = self._ledger.state(number)
-        actions = self._ledger.ended(number, self._now())
+        actions = self._ledger.ended(number, self._now(), killed=why == KILLED)
+        self.survey.ended(number)
         if self._ledger.stopping:
             self.log.info("worker {number} is gone: {why}", number=number, why=why)
             self._be_over()
@@ -200,6 +227,8 @@ class Parent(Service):
             case words.Kind.READY:
                 self._ledger.ready(number, now)
                 self.log.info("worker {number} is ready", number=number)
+                for packet in self.following.packets():
+                    self.workers[number].send(packet)
                 self._welcome()
             case words.Kind.COUNTS:
                 seen, sessions, troubles = words.counts(content)
@@ -208,8 +237,16 @@ class Parent(Service):
             case words.Kind.LEAVING:
                 self._ledger.leaving(number)
                 self._welcome()
+            case words.Kind.PREPARED:
+                self._agreement.prepared(number, content)
+            case words.Kind.ENFORCED:
+                self._agreement.enforced(number, content)
+            case words.Kind.SHOWN:
+                self.survey.answered(number, content)
             case words.Kind.FIGURES:
                 self.figures.answered(number, content)
+            case words.Kind.LINES:
+                self.following.heard(content)
             case _:
                 raise Nonsense("what only the parent says")
 
@@ -239,27 +276,43 @@ class Parent(Service):
     # Figures
 
     def _ask(self, question: int) -> list[int]:
-        packet = words.packet(words.Kind.ASK, question)
+        return self._ask_all(words.packet(words.Kind.ASK, question))
+
+    def _ask_to_look(self, question: list[object]) -> list[int]:
+        return self._ask_all(words.packet(words.Kind.LOOK, question))
+
+    def _states(self) -> dict[int, str]:
+        return {number: self._ledger.state(number).value for number in self._ledger.numbers}
+
+    def _ask_all(self, packet: bytes) -> list[int]:
         return [number for number in self._ledger.open_to(self._now()) if self.workers[number].send(packet)]
 
+    def _tell_all(self, packet: bytes) -> None:
+        for worker in self.workers.values():
+            worker.send(packet)
+
     def _own_figures(self) -> list[Figure]:
-        return [
-            *self._more_figures,
-            Figure(
-                "smtpbridge_workers",
-                Kind.GAUGE,
-                "Workers, by where they are in their lives.",
-                ("state",),
-                lambda: [((state.value,), self._ledger.count(state)) for state in State],
-            ),
-            Figure(
-                "smtpbridge_worker_ends",
-                Kind.COUNTER,
-                "Workers that ended although nobody stopped the bridge.",
-                (),
-                lambda: [((), self._restarts)],
-            ),
-        ]
+        return [*self._more_figures, *worker_figures(self._ledger, lambda: self._restarts)]
 
     def _now(self) -> float:
         return float(self._reactor.seconds())
+
+
+def worker_figures(ledger: Ledger, ends: Callable[[], int]) -> tuple[Figure, ...]:
+    """Return the figures about workers; `ends` is how many ended by themselves."""
+    return (
+        Figure(
+            "smtpbridge_workers",
+            Kind.GAUGE,
+            "Workers, by where they are in their lives.",
+            ("state",),
+            lambda: [((state.value,), ledger.count(state)) for state in State],
+        ),
+        Figure(
+            "smtpbridge_worker_ends",
+            Kind.COUNTER,
+            "Workers that ended although nobody stopped the bridge.",
+            (),
+            lambda: [((), ends())],
+        ),
+    )

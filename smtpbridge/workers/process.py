@@ -8,6 +8,7 @@ has to say when the worker dies of something that nobody foresaw.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,6 +25,10 @@ LINE = 3
 MODULE = "smtpbridge.workers"
 # What a line of a log may have at most; what is longer is no line.
 _LONGEST_LINE = 65_536
+
+
+# Why a process has ended that nobody asked: the kernel was short of memory, or a person did it.
+KILLED = "killed by signal 9"
 
 
 class Worker(ProcessProtocol):
@@ -112,6 +117,8 @@ class Worker(ProcessProtocol):
 
 def _why(ending: Any) -> str:
     """Say in words how a process has ended; `ending` is Twisted's `ProcessDone` or `ProcessTerminated`."""
+    if ending.signal == signal.SIGKILL:
+        return KILLED
     if ending.signal is not None:
         return f"killed by signal {ending.signal}"
     return f"ended with status {ending.exitCode}" if ending.exitCode else "ended"

@@ -40,7 +40,7 @@ from zope.interface import alsoProvides
 from smtpbridge.assembly import relay_service
 from smtpbridge.config import load
 from smtpbridge.dialect.sender import organisational_domain
-from smtpbridge.ops.logs import TextLog
+from tests.textlog import text_log
 
 Steps = Callable[[str], None]
 
@@ -144,7 +144,7 @@ def run(life: Life, tell_port: Connection) -> None:
     os.dup2(descriptor, sys.stderr.fileno())
     reactor = _Reactor()
     installReactor(reactor)
-    globalLogBeginner.beginLoggingTo([TextLog(descriptor)], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo([text_log(descriptor)], redirectStandardIO=False)
     reactor.steps = steps = _steps(life.death)
     service = relay_service(load(str(life.config), {}), reactor, epoch=lambda: time.time() + life.ahead, steps=steps)
     service.privilegedStartService()

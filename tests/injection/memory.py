@@ -23,7 +23,6 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
 from smtpbridge.dialect.policy import Policy
-from smtpbridge.ops.logs import TextLog
 from smtpbridge.relay.auth import Account, Accounts
 from smtpbridge.relay.bridge import Bridge
 from smtpbridge.relay.deadlines import Deadlines
@@ -36,6 +35,7 @@ from smtpbridge.relay.upstream import UpstreamConnection
 from smtpbridge.secret import Secret
 from smtpbridge.smtp.events import Terms
 from tests.relay.fakes import CLIENT_TLS, Line, Place, cut, ehlo
+from tests.textlog import text_log
 
 USER, SECRET = "SMTP_Injection", "sender-secret-4711"
 KEYWORDS = ("8BITMIME", "SIZE 20971520", "PIPELINING")
@@ -205,7 +205,7 @@ class Journal:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._log = TextLog(file.fileno(), debug=True)
+        self._log = text_log(file.fileno(), debug=True)
         self._at = 0
         self.entries: list[str] = []
         self.events: list[LogEvent] = []

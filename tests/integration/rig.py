@@ -225,13 +225,16 @@ class BridgeProgram(Program):
 
 
 @contextmanager
-def sandbox(folder: Path, papers: Papers, port: int = 0, *, implicit_tls: bool = False) -> Iterator[SandboxProgram]:
-    """Run the sandbox; `folder` keeps its messages and its log."""
+def sandbox(
+    folder: Path, papers: Papers, port: int = 0, *, implicit_tls: bool = False, posts: bool = False
+) -> Iterator[SandboxProgram]:
+    """Run the sandbox; `folder` keeps its messages and its log, with `posts` it reports what becomes of them."""
     mail = folder / "mail"
     mail.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "tests.integration.sandbox_process", str(mail), str(port)]
     command += [str(papers.certificate), str(papers.key), PROVIDER_USER, PROVIDER_SECRET]
-    running = SandboxProgram([*command, *(["--implicit-tls"] if implicit_tls else [])], folder / "sandbox.log", mail)
+    command += [*(["--implicit-tls"] if implicit_tls else []), *(["--posts"] if posts else [])]
+    running = SandboxProgram(command, folder / "sandbox.log", mail)
     try:
         assert running.port
         yield running
@@ -240,9 +243,20 @@ def sandbox(folder: Path, papers: Papers, port: int = 0, *, implicit_tls: bool =
 
 
 def write_config(
-    folder: Path, papers: Papers, upstream_port: int, *, endpoint: str = "", listener: str = "", upstream: str = ""
+    folder: Path,
+    papers: Papers,
+    upstream_port: int,
+    *,
+    endpoint: str = "",
+    listener: str = "",
+    upstream: str = "",
+    tables: str = "",
 ) -> Path:
-    """Write a configuration file with one listener and one upstream; `listener` and `upstream` are further lines."""
+    """
+    Write a configuration file with one listener and one upstream.
+
+    `listener` and `upstream` are further lines of theirs, `tables` stands at the end.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "smtpbridge.toml"
     path.write_text(f"""
@@ -265,6 +279,7 @@ password_file = "{papers.provider_secret}"
 
 [store]
 path = "{folder}"
+{tables}
 """)
     return path
 

@@ -251,6 +251,31 @@ def test_the_figures_are_one_sum_and_no_counter_falls_when_a_worker_is_replaced(
             assert found["smtpbridge_worker_ends_total"] == 1
 
 
+def test_the_status_page_shows_the_sum_each_worker_and_the_messages_of_all(papers: Papers, tmp_path: Path) -> None:
+    def page(path: str) -> str:
+        port = relay.says(r"figures at .* port=(\d+)")[1]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=SOON) as answer:
+            text: str = answer.read().decode()
+        return text
+
+    with sandbox(tmp_path, papers) as upstream:
+        with bridge(two_workers(tmp_path, papers, upstream.port, FIGURES)) as relay:
+            both_ready(relay)
+            with connected(relay.port, 4) as talks:
+                for number, talk in enumerate(talks):
+                    recipient = f"r{number}@example.org"
+                    assert talk.send(SENDER, [recipient], message(str(number))).startswith(b"250")
+                text = eventually(lambda: re.search(r"(?s).*Accepted \(2yz\)</dt><dd>4<.*", page("/")), "4 accepted")[0]
+            for number in range(4):
+                assert f"&lt;r{number}@example.org&gt;" in text
+                assert f"&lt;r{number}@example.org&gt;" in page(f"/search?q=r{number}@example.org")
+            (workers,) = re.findall(r'<section id="workers">(.*?)</section>', text)
+            assert re.findall(r"<tr>(.*?)</tr>", re.sub(r" class=\"\w+\"|</?bdi>|</td>", "", workers))[1:] == [
+                f"<td>{number}<td>ready<td>2<td>0<td>0<td>2<td>0<td>0" for number in (1, 2)
+            ]
+        assert len(upstream.new_messages()) == 4
+
+
 def test_the_queue_of_two_workers_delivers_every_message_once(papers: Papers, tmp_path: Path) -> None:
     more = '\n[bounces]\nfrom = "Mail Delivery <mailer-daemon@example.com>"\n'
     with sandbox(tmp_path, papers) as upstream:
@@ -357,7 +382,7 @@ def test_lines_of_workers_are_in_the_log_that_twistd_was_told_to_write(papers: P
         assert daemon.stop() == 0
         EVERYTHING.ends(log)
 
-    assert re.search(r"(?m)^\S+ \[smtpbridge\.tap#info\] worker=1 stopping: 0 messages under way$", log.read_text())
+    assert re.search(r"(?m)^\S+ \[smtpbridge\.workers#info\] worker=1 stopping: 0 messages under way$", log.read_text())
     assert daemon.output() == ""
 
 
@@ -380,6 +405,9 @@ def test_two_workers_serve_in_the_sandbox_of_the_unit(papers: Papers, tmp_path: 
             eventually(lambda: shares(daemon) == {"1": 1, "2": 1}, "a message through each worker")
             os.kill(pid_of(daemon, 1), signal.SIGKILL)
             daemon.says(r"(?s)worker 1 is gone.*worker 1 is ready")
+            config.write_text(config.read_text() + "\n[queue]\nfirst_retry_seconds = 30\n")
+            daemon.signal(signal.SIGHUP)
+            daemon.says("reloaded by=SIGHUP: .queue. first_retry_seconds 60 -> 30")
         finally:
             assert daemon.stop() == 0, daemon.output()
 

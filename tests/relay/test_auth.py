@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from smtpbridge.dialect.policy import Defaults
 from smtpbridge.relay.auth import Account, Accounts, UserName, allowed, read_user_name
+from smtpbridge.relay.rates import Rates
 from smtpbridge.secret import ScryptCost, ScryptHash, Secret, Sha256Hash
 
 NETWORKS = [ip_network("127.0.0.0/8"), ip_network("10.1.2.0/24"), ip_network("::1/128"), ip_network("2001:db8::/32")]
@@ -220,3 +221,30 @@ def test_an_ipv4_network_does_not_hold_the_ipv6_address_of_the_same_number() -> 
 
     assert not allowed("::7f00:1", networks)
     assert allowed("192.0.2.1", networks)
+
+
+def test_those_who_come_after_keep_what_is_known_of_who_stays() -> None:
+    staying = Account("shop", counted("a", "one"), messages=Rates(10))
+    leaving = Account("shop", counted("b", "two"))
+    before = Accounts([staying, leaving])
+    user = UserName("shop")
+    for secret, account in (("one", staying), ("two", leaving)):
+        before.remember(before.proof(user, secret), account)
+    staying.messages.take("", 0.0)
+
+    after = before.successor([Account("shop", counted("a", "one"), messages=Rates(10)), Account("new", Secret(b"x"))])
+
+    assert after.proof(user, "one") == before.proof(user, "one")
+    assert after.remembered(after.proof(user, "one")) is staying
+    assert after.remembered(after.proof(user, "two")) is None
+    assert after.admit(UserName("new"), "x") is not None
+    assert after.admit_slowly(user, "two".ljust(32)) is None
+
+
+def test_who_may_send_more_often_than_before_is_counted_anew() -> None:
+    before = Account("shop", Secret(b"x"), messages=Rates(10))
+    after = Accounts([before]).successor([Account("shop", Secret(b"x"), messages=Rates(20))])
+    found = after.admit(UserName("shop"), "x")
+
+    assert found is not None
+    assert found.messages.per_minute == 20

@@ -15,6 +15,7 @@ from smtpbridge.relay.bridge import Bridge
 from smtpbridge.relay.deadlines import Deadlines
 from smtpbridge.relay.pool import Pool, Waiter
 from smtpbridge.relay.submission import Submission
+from smtpbridge.relay.tallies import UpstreamTally
 from smtpbridge.relay.upstream import Letter, UpstreamConnection
 from smtpbridge.smtp.capabilities import Capabilities
 from smtpbridge.smtp.client import Concluded, Phase
@@ -84,6 +85,7 @@ class Shop:
 
     def __init__(self, max_connections: int = 20) -> None:
         self.max_connections = max_connections
+        self.traffic = UpstreamTally(lambda: 0.0)
         self.wishes: dict[int, Wish] = {}
         self.asked: list[Wish] = []
         self.out: list[Courier] = []

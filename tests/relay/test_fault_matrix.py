@@ -47,7 +47,7 @@ NO_PIPELINING = USUAL_REPLIES["EHLO"].replace(b"250-ENHANCEDSTATUSCODES\r\n250 P
 LARGE = (b"x" * 990 + b"\r\n") * 1000
 AT_A_TIME = 80
 # A cell that takes longer is stuck, and is named.
-PATIENCE = 30
+PATIENCE = 90
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Trial:
 
 
 class FaultMatrixTest(RelayCase):
-    timeout = 120
+    timeout = 240
 
     def setUp(self) -> None:
         super().setUp()

@@ -185,3 +185,16 @@ def test_however_an_address_guesses_it_gets_no_more_looks_than_its_patience_allo
     # Between two pauses there may be as many as make the next one, and a window that was begun before adds its own.
     for begin in looks:
         assert sum(begin <= one < begin + FIRST_PAUSE for one in looks) < 2 * most + 1
+
+
+def test_another_patience_forgives_nothing_and_counts_on() -> None:
+    guesses = Guesses(Patience(most=3))
+    for _ in range(3):
+        guesses.failed("192.0.2.1", "shop", b"x", 0.0)
+    guesses.failed("192.0.2.2", "shop", b"x", 0.0)
+    guesses.renew(Patience(most=2))
+    assert guesses.pause("192.0.2.1", "shop", b"y", 1.0) == Pause(Whose.ADDRESS, FIRST_PAUSE - 1.0)
+    assert guesses.pause("192.0.2.2", "shop", b"y", 1.0) is None
+
+    guesses.failed("192.0.2.2", "shop", b"x", 1.0)
+    assert guesses.pause("192.0.2.2", "shop", b"y", 1.0) == Pause(Whose.ADDRESS, FIRST_PAUSE)

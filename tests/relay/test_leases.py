@@ -156,6 +156,14 @@ class Books(RuleBasedStateMachine):
         assert all(self.ledger.is_leased(number) for number in self.leased)
 
     @invariant()
+    def the_counts_of_each_host_are_right(self) -> None:
+        for place, host in enumerate(self.ledger.host_counts(self.now)):
+            kinds = (self.dialling, self.idle, self.leased)
+            of_it = [sum(one.host == place for one in kind.values()) for kind in kinds]
+            assert [host.dialling, host.idle, host.leased] == of_it
+            assert host.resting == max(0.0, self.alone_until[place] - self.now)
+
+    @invariant()
     def nobody_waits_beside_an_idle_connection(self) -> None:
         assert not (self.plain and self.idle)
 

@@ -12,6 +12,7 @@ from smtpbridge.relay.pool import Pool
 from smtpbridge.relay.reports import Reporter, Route
 from smtpbridge.relay.runner import QueueRunner
 from smtpbridge.relay.schedule import Schedule
+from smtpbridge.relay.tallies import UpstreamTally
 from smtpbridge.smtp.capabilities import NOTHING
 from smtpbridge.smtp.client import Concluded, Phase
 from smtpbridge.smtp.replies import Reply, reply
@@ -36,6 +37,7 @@ class Provider:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
+        self.traffic = UpstreamTally(clock.seconds)
         self.is_up = True
         self.asked: list[float] = []
         self.taken: list[str] = []
@@ -201,14 +203,13 @@ class StoreTest(RunnerCase):
         self.assertEqual(["o@a.test"], self.provider.taken)
         self.assertEqual({}, self.shelf.kept)
 
-    def test_a_parcel_for_an_upstream_that_is_gone_waits_without_a_lease(self) -> None:
+    def test_a_parcel_for_an_upstream_that_is_gone_goes_by_the_default_one_and_the_log_says_so(self) -> None:
         self.put("a@b.test", upstream="gone")
         self.let_pass(5)
 
-        [kept] = self.shelf.kept.values()
-        self.assertEqual("", kept.owner)
-        self.assertEqual(1, len([line for line in self.lines if "the upstream gone is not configured" in line]))
-        self.assertEqual([], self.provider.asked)
+        self.assertEqual(["a@b.test"], self.provider.taken)
+        self.assertEqual({}, self.shelf.kept)
+        self.assertEqual(1, len([line for line in self.lines if "upstream=main: gone is not configured" in line]))
 
     def test_a_lease_is_renewed_for_as_long_as_the_delivery_lasts(self) -> None:
         self.provider.clock = Clock()  # nobody advances it, so the delivery does not end

@@ -110,7 +110,7 @@ class LeftoversTest(TakingOverCase):
 
         self.assertEqual("250", answer[:3])
         self.assertEqual(["a@rcpt.test"], seen.recipients())
-        await self.eventually(lambda: self.service._bridge.under_way == 0)
+        await self.eventually(lambda: self.service.bridge.under_way == 0)
 
     async def test_who_is_refused_for_good_is_tried_once_more_and_then_given_up(self) -> None:
         seen = await self.upstream({"RCPT b@rcpt.test": b"550 5.1.1 no\r\n"})
@@ -364,7 +364,7 @@ class SentAgainTest(TakingOverCase):
 
         self.assertEqual("451 4.4.2 No answer from the provider in time", await again.reply())
         seen.connections[0].act(b"250 2.6.0 Message queued as 9\r\n")
-        await self.eventually(lambda: self.service._bridge.under_way == 0)
+        await self.eventually(lambda: self.service.bridge.under_way == 0)
         self.assertEqual("250 2.6.0 Message queued as 9", await (await self.caller()).mail("a@rcpt.test"))
 
     async def test_a_session_does_not_keep_a_message_that_was_refused_at_once(self) -> None:

@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from smtpbridge.assembly import relay_service
-from smtpbridge.config import loads
+from smtpbridge.config import Config, loads
 from smtpbridge.relay.service import RelayService
 from tests.relay.scripted import Script, Upstream, server_tls
 
@@ -158,7 +158,7 @@ class RelayCase(TestCase):
         self.upstream_port = port
         return upstream
 
-    async def relay(
+    def configured(
         self,
         hosts: str = "",
         *,
@@ -167,8 +167,8 @@ class RelayCase(TestCase):
         store: str = "store",
         more: str = "",
         connections: int = 4,
-    ) -> RelayService:
-        """Start the relay towards the last upstream, or towards `hosts`; `store` is a path within the case's folder."""
+    ) -> Config:
+        """Return a configuration towards the last upstream, or towards `hosts`; `store` lies in the case's folder."""
         text = CONFIG.format(
             hosts=hosts or f'"127.0.0.1:{self.port}"',
             roots=json.dumps(str((self.folder / "ca.pem").absolute())),
@@ -179,8 +179,13 @@ class RelayCase(TestCase):
             store=json.dumps(str((self.folder / store).absolute())),
             more=more,
         )
+        return loads(text, base=self.folder, environ={})
+
+    async def relay(self, hosts: str = "", **said: Any) -> RelayService:
+        """Start the relay with what is `configured`."""
+        self.config = self.configured(hosts, **said)
         service = relay_service(
-            loads(text, base=self.folder, environ={}),
+            self.config,
             reactor,
             epoch=lambda: time.time() + self.ahead,
             steps=lambda name: self.step(name),

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import cast
 
@@ -10,11 +11,16 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import CertificateOptions
+from twisted.logger import capturedLogs
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from smtpbridge.ops.health import Trouble, What
 from smtpbridge.ops.metrics import Figure, Kind
+from smtpbridge.ops.sight import Found, Sight
 from smtpbridge.relay.service import RelayService
+from smtpbridge.relay.tracing import Tracing
+from smtpbridge.renewal import CannotRenew
+from smtpbridge.sights import Process
 from smtpbridge.workers import words
 from smtpbridge.workers.arrivals import Entrance, Plain
 from smtpbridge.workers.channel import Channel
@@ -58,9 +64,10 @@ class Line:
 class World:
     """A worker with two doors, and everything around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: Process | None = None) -> None:
         self.reactor, self.line = AdoptingReactor(), Line()
         self.ends = 0
+        self.obeyed: list[bytes] = []
         self.troubles: list[Trouble] = []
         self.sessions: list[set[int]] = [set(), set()]
         doors = [SimpleNamespace(gate=SimpleNamespace(sessions=each)) for each in self.sessions]
@@ -69,11 +76,27 @@ class World:
         for entrance in self.entrances:
             entrance.listenTCP(0, FACTORY)
         figure = Figure("things", Kind.GAUGE, "Things.", (), lambda: [((), 5)])
-        self.child = Child(relay, self.entrances, [figure], self.reactor, look=lambda: self.troubles, end=self.end)
+        tracing = Tracing(dict, list, self.reactor, lambda: 0.0)
+        self.child = Child(
+            relay,
+            self.entrances,
+            [figure],
+            self.reactor,
+            look=lambda: self.troubles,
+            end=self.end,
+            prepare=self.prepare,
+            tracing=tracing,
+            process=process,
+        )
         self.child.begin(cast(Channel, self.line))
 
     def end(self) -> None:
         self.ends += 1
+
+    def prepare(self, written: bytes) -> Callable[[], None]:
+        if written == b"bad":
+            raise CannotRenew("cannot be built: it is bad\nand worse")
+        return lambda: self.obeyed.append(written)
 
     def give(self, doors: bytes) -> list[int]:
         """Give it a connection for each; return the descriptors."""
@@ -138,7 +161,7 @@ def test_figures_are_told_with_the_number_of_the_question() -> None:
     world = World()
     world.child.heard(words.packet(words.Kind.ASK, 9), [])
 
-    assert world.line.said[-1] == (words.Kind.FIGURES, [9, [["things", "gauge", "Things.", [], [[[], 5]]]]])
+    assert world.line.said[-1] == (words.Kind.FIGURES, [9, [["things", "gauge", "sum", "Things.", [], [[[], 5]]]]])
 
 
 def test_a_worker_ends_when_it_is_told_and_when_its_parent_is_gone() -> None:
@@ -207,3 +230,47 @@ def take_one(entrance: Entrance) -> None:
     here, there = socket.socketpair()
     here.close()
     entrance.take(there.detach())
+
+
+class Shows(SimpleNamespace):
+    """A process with a page, as far as a worker asks it."""
+
+    def sight(self) -> Sight:
+        return Sight(under_way=3)
+
+    async def find(self, words: str) -> Found:
+        if words == "broken":
+            raise ValueError(words)
+        return Found(faults=(words,))
+
+
+def with_a_page() -> World:
+    return World(cast(Process, Shows()))
+
+
+def test_what_the_page_shows_and_what_a_search_found_are_told_with_the_question() -> None:
+    world = with_a_page()
+    world.child.heard(words.packet(words.Kind.LOOK, [4, None]), [])
+    world.child.heard(words.packet(words.Kind.LOOK, [5, "ada"]), [])
+
+    (one, look), (other, found) = world.line.said[-2:]
+    assert one == other == words.Kind.SHOWN
+    assert isinstance(look, list)
+    assert (look[:2], look[2]["under_way"]) == ([4, None], 3)
+    assert isinstance(found, list)
+    assert (found[:2], found[2]["faults"]) == ([5, "ada"], ["ada"])
+
+
+def test_a_search_that_fails_is_logged_and_the_worker_lives_on() -> None:
+    world = with_a_page()
+    said = len(world.line.said)
+    with capturedLogs() as log:
+        world.child.heard(words.packet(words.Kind.LOOK, [5, "broken"]), [])
+
+    assert [event["log_format"] for event in log] == ["a search failed"]
+    assert len(world.line.said) == said
+
+
+def test_without_a_page_nobody_asks_for_it() -> None:
+    with pytest.raises(Nonsense):
+        World().child.heard(words.packet(words.Kind.LOOK, [4, None]), [])

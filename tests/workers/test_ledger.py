@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from smtpbridge.workers.ledger import (
     FIRST_PAUSE_SECONDS,
     HEALTHY_SECONDS,
+    LONGEST_PAUSE_OF_THE_READY_SECONDS,
     LONGEST_PAUSE_SECONDS,
     LOOK_SECONDS,
     SUSPECT_SECONDS,
@@ -99,17 +100,44 @@ def test_a_worker_that_ends_soon_is_started_again_after_a_pause() -> None:
     assert clock.run(FIRST_PAUSE_SECONDS) == [Start(1)]
 
 
-def test_the_pause_doubles_up_to_the_longest() -> None:
+def pauses(becomes_ready: bool, killed: bool = False) -> list[float]:
+    """Return the pauses of a worker that ends again and again, as soon as it is ready or before that."""
     clock = Clock().ready()
-    pauses = []
+    found = []
     for _ in range(9):
-        clock.ledger.ended(1, clock.now)
-        pauses.append(clock.ledger.pause(1))
-        assert clock.run(pauses[-1] - 1) == []
+        clock.ledger.ended(1, clock.now, killed=killed)
+        found.append(clock.ledger.pause(1))
+        assert clock.run(found[-1] - 1) == []
         assert clock.run(1) == [Start(1)]
-        clock.ledger.ready(1, clock.now)
+        if becomes_ready:
+            clock.ledger.ready(1, clock.now)
+    return found
 
-    assert pauses == [1, 2, 4, 8, 16, 32, LONGEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS]
+
+def test_the_pause_of_a_worker_that_does_not_start_doubles_up_to_the_longest() -> None:
+    assert pauses(becomes_ready=False) == [1, 2, 4, 8, 16, 32, *[LONGEST_PAUSE_SECONDS] * 3]
+
+
+def test_a_worker_that_others_kill_while_it_starts_stays_down_for_seconds_and_is_not_given_up() -> None:
+    assert pauses(becomes_ready=False, killed=True) == [1, 2, *[LONGEST_PAUSE_OF_THE_READY_SECONDS] * 7]
+
+    clock = Clock().ready()
+    for _ in range(20):
+        assert clock.ledger.ended(1, clock.now, killed=True) + clock.ledger.ended(2, clock.now, killed=True) == []
+        clock.run(LONGEST_PAUSE_OF_THE_READY_SECONDS)
+
+
+def test_a_worker_that_was_killed_here_because_it_does_not_become_ready_has_failed() -> None:
+    clock = Clock()
+    clock.silent |= {1, 2}
+    assert [type(action) for action in clock.run(120)] == [Kill, Kill]
+
+    assert clock.ledger.ended(1, clock.now, killed=True) == []
+    assert clock.ledger.ended(2, clock.now, killed=True) == [GiveUp("no worker can start")]
+
+
+def test_a_worker_that_was_ready_stays_down_for_seconds_however_often_it_is_ended() -> None:
+    assert pauses(becomes_ready=True) == [1, 2, *[LONGEST_PAUSE_OF_THE_READY_SECONDS] * 7]
 
 
 def test_a_worker_that_had_served_for_a_while_is_started_at_once_and_its_pauses_begin_anew() -> None:

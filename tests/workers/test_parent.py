@@ -12,6 +12,8 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import TestCase
 
 from smtpbridge.ops.metrics import Figure, Kind
+from smtpbridge.ops.passage import sight_written
+from smtpbridge.ops.sight import Sight
 from smtpbridge.relay.service import CannotListen
 from smtpbridge.workers import words
 from smtpbridge.workers.doors import Doors, Opening
@@ -175,7 +177,9 @@ class ParentTest(TestCase):
         self.assertEqual([one["pid"] for one in events if one["log_level"] is LogLevel.critical], [4001])
 
     def test_a_worker_that_talks_nonsense_is_killed(self) -> None:
-        for number, say in enumerate([(words.Kind.COUNTS, "x"), (words.Kind.FIGURES, 1), (words.Kind.STOP, None)]):
+        for number, say in enumerate(
+            [(words.Kind.COUNTS, "x"), (words.Kind.FIGURES, 1), (words.Kind.SHOWN, [1]), (words.Kind.STOP, None)]
+        ):
             with self.subTest(number):
                 self.crew[1].killed = False
                 self.crew[1].say(*say)
@@ -246,6 +250,23 @@ class ParentTest(TestCase):
         self.assertIn("things_total 8.0", text)
         self.assertIn('smtpbridge_workers{state="ready"} 2.0', text)
         self.assertIn("smtpbridge_worker_ends_total 0.0", text)
+
+    def test_the_status_page_asks_every_worker_and_one_that_is_gone_is_not_waited_for(self) -> None:
+        self.ready()
+        looking = Deferred.fromCoroutine(self.parent.survey.look())
+        kind, question = self.crew[1].said[-1]
+        self.assertIs(kind, words.Kind.LOOK)
+        assert isinstance(question, list)
+        self.crew[1].say(words.Kind.SHOWN, [*question, sight_written(Sight(under_way=3))])
+        self.assertNoResult(looking)
+        self.crew[2].end()
+
+        whole = self.successResultOf(looking)
+        self.assertEqual(whole.sight.under_way, 3)
+        self.assertEqual(
+            [(one.number, one.state, one.sight is None) for one in whole.crew],
+            [(1, "ready", False), (2, "waiting", True)],
+        )
 
     def _scrape(self) -> "Deferred[str]":
         return Deferred.fromCoroutine(self.parent.figures.text("")).addCallback(lambda found: found[0].decode())

@@ -95,7 +95,7 @@ def test_a_worker_reads_what_its_parent_read_whatever_the_files_hold_by_now(tmp_
     path.write_text("")
     password.unlink()
 
-    task = read_task(Task(2, 3, record).written())
+    task = read_task(Task(2, 3, record, ()).written())
 
     assert (task.number, task.workers) == (2, 3)
     assert load_record(task.record) == config
@@ -106,8 +106,8 @@ def test_a_record_does_not_show_its_secrets(tmp_path: Path) -> None:
     path.write_text(CONFIG.format(connections=1, waiters=1, sessions=1, memory=1 << 20, temporary=1 << 26))
     _, record = load_recorded(path, PASSWORD)
 
-    assert b"upstream-secret-29" in Task(1, 2, record).written()
-    assert "upstream-secret-29" not in repr(Task(1, 2, record))
+    assert b"upstream-secret-29" in Task(1, 2, record, ()).written()
+    assert "upstream-secret-29" not in repr(Task(1, 2, record, ()))
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

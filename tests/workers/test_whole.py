@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from smtpbridge.tap import Daemon, Options, makeService
+from smtpbridge.daemon import Daemon
+from smtpbridge.tap import Options, makeService
 from smtpbridge.workers.parent import Parent
 
 CONFIG = """
@@ -34,7 +35,7 @@ def made(folder: Path, *, endpoint: str = "tcp:0:interface=127.0.0.1", workers: 
 
 
 def test_two_workers_have_a_parent_that_has_bound_nothing_and_started_nobody_yet(tmp_path: Path) -> None:
-    (parent,) = made(tmp_path)
+    parent, *_ = made(tmp_path)
 
     assert isinstance(parent, Parent)
     assert parent.workers == {}
@@ -42,7 +43,7 @@ def test_two_workers_have_a_parent_that_has_bound_nothing_and_started_nobody_yet
 
 
 def test_one_worker_has_no_parent(tmp_path: Path) -> None:
-    (relay,) = made(tmp_path, workers=1)
+    relay, *_ = made(tmp_path, workers=1)
 
     assert not isinstance(relay, Parent)
 
