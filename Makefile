@@ -15,13 +15,14 @@ FOR_SUPPLY := $(TOOLS)/supply.stamp
 COMPILE = $(TOOLS)/bin/uv pip compile --quiet --no-config --universal --python-version 3.12 --generate-hashes \
   --upgrade --custom-compile-command 'make lock'
 FOR_FUZZ := $(VENV)/fuzz.stamp
+FOR_DOCS := $(VENV)/docs.stamp
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types format bench bench-parts fuzz lock pip-audit sbom clean
+.PHONY: help run test test-compiled wheel lint types format reference docs bench bench-parts fuzz lock pip-audit sbom clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-11s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-13s %s\n", $$1, $$2 }'
 
 run: $(FOR_RUN) ## start the bridge with a stand-in for Infobip, send one message through, stay up
 	@$(BIN)/smtpbridge demo
@@ -29,6 +30,19 @@ run: $(FOR_RUN) ## start the bridge with a stand-in for Infobip, send one messag
 test: $(FOR_TEST) ## run every test
 	@tests/integration/setup-system
 	@$(BIN)/python -m pytest
+
+COMPILED_TESTS := tests/mail tests/smtp tests/dialect tests/relay/test_leases.py
+# In a copy of the tree, so nothing compiled ever lies beside the sources that are worked on.
+COMPILED := .cache/compiled
+test-compiled: $(FOR_TEST) ## compile the pure modules on a message's way, and run their tests against the machine code
+	@rm -rf $(COMPILED) && mkdir -p $(COMPILED)
+	@$(BIN)/python etc/build/compiled.py $(COMPILED)
+	@cp -r tests bench twisted docs etc pyproject.toml README.md CHANGELOG.md $(COMPILED)/
+	@cd $(COMPILED) && PYTHONPATH=$(CURDIR)/$(COMPILED) $(CURDIR)/$(BIN)/python -m pytest -p no:cacheprovider $(COMPILED_TESTS)
+
+wheel: $(FOR_TEST) ## build a wheel for this machine, with those modules compiled, into dist/
+	@HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(PIP) wheel --no-deps --wheel-dir dist .
+	@ls dist/*.whl
 
 lint: $(FOR_TEST) ## check the style
 	@$(BIN)/ruff check
@@ -40,6 +54,14 @@ types: $(FOR_TEST) ## check the types
 format: $(FOR_TEST) ## put the code into shape
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+reference: $(FOR_TEST) ## write the references of keys and commands and the manual pages from the code
+	@$(BIN)/python -m docs.generate
+
+# Material is kept up until May 2027; its notice of that is switched off here. Zensical, which follows it, reads mkdocs.yml too.
+docs: $(FOR_DOCS) ## build the pages as a site into site/; a link that leads nowhere is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --clean
+	@echo site/index.html
 
 # The peers install themselves into .cache/bench; who cannot is left out by name.
 PEERS ?= direct,smtpbridge,aiosmtpd,haraka,postfix
@@ -85,7 +107,7 @@ sbom: $(FOR_SUPPLY) ## write the bill of materials of the image (CycloneDX) into
 	  rm dist/sbom.json && echo dist/smtpbridge-$$version.cdx.json
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks _trial_temp*
+	rm -rf $(VENV) .cache build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks _trial_temp*
 	rm -f twisted/plugins/dropin.cache
 	find smtpbridge tests twisted -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -115,6 +137,11 @@ $(FOR_TEST): pyproject.toml | $(BIN)/python
 $(FOR_FUZZ): pyproject.toml | $(BIN)/python
 	@echo 'Installing smtpbridge and what looks for inputs ...'
 	@$(PIP) install --editable '.[fuzz]'
+	@touch $@ $(FOR_RUN)
+
+$(FOR_DOCS): pyproject.toml | $(BIN)/python
+	@echo 'Installing smtpbridge and what its pages are built with ...'
+	@$(PIP) install --editable '.[docs]'
 	@touch $@ $(FOR_RUN)
 
 $(FOR_SUPPLY): | $(BIN)/python
