@@ -16,6 +16,7 @@ that it could read: in the clear, or with a certificate of its own.  What it doe
 - `impostor`: shakes hands in the server's place, and with the server in the client's.
 """
 
+import select
 import socket
 import ssl
 import sys
@@ -59,10 +60,7 @@ class Line:
             self.client.sendall(REPLIES)
         if self._deed == "command-late":
             self.server.sendall(COMMANDS)
-        back = threading.Thread(target=self._flow, args=(self.server, self.client), daemon=True)
-        back.start()
-        self._flow(self.client, self.server)
-        back.join()
+        self._carry_both_ways()
 
     def _heard(self, octets: bytes) -> bytes:
         self._record(octets)
@@ -89,13 +87,29 @@ class Line:
         self.client = towards_client.wrap_socket(self.client, server_side=True)
         self.server = towards_server.wrap_socket(self.server)
 
-    def _flow(self, one: socket.socket, other: socket.socket) -> None:
+    def _carry_both_ways(self) -> None:
+        """Carry octets until both sides are done; in one thread, because OpenSSL's connections are not for two."""
+        ways = {self.client: self.server, self.server: self.client}
+        while ways:
+            ready, _, _ = select.select(list(ways), [], [])
+            for one in ready:
+                if not self._flow(one, ways[one]):
+                    ways[one].shutdown(socket.SHUT_WR)
+                    del ways[one]
+
+    def _flow(self, one: socket.socket, other: socket.socket) -> bool:
+        """Carry what has come; tell whether more may."""
+        one.setblocking(False)
         try:
+            # Until it says that there is no more: what OpenSSL has read already no select shows.
             while octets := self._heard(one.recv(65_536)):
+                other.setblocking(True)
                 other.sendall(octets)
-            other.shutdown(socket.SHUT_WR)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
         except OSError:
             pass
+        return False
 
 
 def _serve(client: socket.socket, port: int, deed: str, record: Path, paper: tuple[str, str]) -> None:
