@@ -35,7 +35,9 @@ from tests.overheard import EVERYTHING
 
 PASSWORD = "upstream-secret-71"
 HELLO = "250-smtp.example\r\n250-STARTTLS\r\n250-PIPELINING\r\n250 AUTH PLAIN LOGIN"
-LONG, SHORT = Patience(), Patience(name=0.1, connect=0.2, greeting=0.1, silence=0.2)
+# Each is short where a test lets it run out, and nowhere else: a busy machine is slow at everything.
+LONG, NO_RESOLVER, NO_WAY = Patience(), Patience(name=0.1), Patience(connect=0.2)
+MUTE = Patience(greeting=0.1, silence=0.2)
 # For ports that say nothing by themselves.
 CURIOUS = Patience(greeting=0.1)
 
@@ -161,7 +163,7 @@ class Names(Misbehaving):
             hung.wait(60)
             return []
 
-        finding = await self.found(1, host="smtp.x.example", patience=SHORT, resolve=resolve)
+        finding = await self.found(1, host="smtp.x.example", patience=NO_RESOLVER, resolve=resolve)
 
         self.told(finding, What.DNS_SILENT, "no answer within 0.1 seconds")
 
@@ -184,7 +186,7 @@ class Ways(Misbehaving):
                 for one in waiting:
                     one.setblocking(False)
                     one.connect_ex(("127.0.0.1", port))
-                blocked = await self.found(port, patience=SHORT)
+                blocked = await self.found(port, patience=NO_WAY)
             finally:
                 for one in waiting:
                     one.close()
@@ -246,7 +248,7 @@ class Ports(Misbehaving):
 
         for number in (port, number_of(mute)):
             for security in ("starttls", "tls"):
-                finding = await self.found(number, security=security, patience=SHORT)
+                finding = await self.found(number, security=security, patience=MUTE)
 
                 self.assertFalse(finding.usable)
                 self.assertIn(finding.what, (What.SILENT, What.TLS_FAILED), finding.lines())
