@@ -36,16 +36,10 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Connection as TcpConnection
 from twisted.python.failure import Failure
 
-# The most that one TLS record carries (RFC 8446, 5.1), what stands before it, and what it may grow by (5.2).
-_RECORD = 16_384
-_RECORD_HEADER = 5
-_RECORD_GROWTH = 256 + _RECORD_HEADER
+from smtpbridge.relay.records import RECORD, records_of
+
 # A block of a stream is left to the reactor, which listens to the peer in between: it may want to end the stream.
 _BLOCK = 32_768
-# As many records as there may be.
-_ANY = 1 << 30
-# So many records in a row that begin where one should are no accident, whatever the octets in front of them were.
-_PROOF = 4
 
 
 def send(tcp: TcpConnection, octets: bytes) -> None:
@@ -112,17 +106,11 @@ class SecureLine(Protocol):
         """Take both over; call this when the handshake is complete and nothing has been written since."""
         self._tcp = tcp
         self._tls = tls
+        self._records = records_of(tls)
         self._above = above
         # Twisted's own layer; what it was called with at the end of the handshake it still hands on itself.
         self._before = tcp.protocol
         self._reason: Failure | None = None
-        # What is known of the record that is not whole yet: octets of its header, or how many of it are to come.  How
-        # the octets that came with the end of the handshake were divided is not known: until records have proven that
-        # we are in step, OpenSSL is asked.
-        self._header = b""
-        self._missing = 0
-        self._in_step = True
-        self._unproven = _PROOF
         self._closing = self._aborted = self._ended = False
         self.pauseProducing = tcp.pauseProducing
         self.resumeProducing = tcp.resumeProducing
@@ -137,9 +125,7 @@ class SecureLine(Protocol):
         if self._closing or self._ended or not data:
             return
         try:
-            # OpenSSL takes a record at a time.
-            self._tls.sendall(data)
-            send(self._tcp, self._tls.bio_read(len(data) + (len(data) // _RECORD + 1) * _RECORD_GROWTH))
+            send(self._tcp, self._records.seal(data))
         except Error:
             self._end(Failure())
 
@@ -174,16 +160,14 @@ class SecureLine(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Decrypt; hand on what each record holds."""
-        tls = self._tls
-        whole = self._count(data) if self._in_step else _ANY
-        tls.bio_write(data)
-        while whole and not self._ended and not self._aborted:
-            # As many as came, and no more: OpenSSL has no answer then, and to ask it costs as much as a record.
-            whole -= 1
+        records = self._records
+        records.take(data)
+        more = True
+        while more and not self._ended and not self._aborted:
             try:
-                octets = tls.recv(_RECORD)
+                octets = records.open()
             except WantReadError:
-                # There was a record of TLS's own, which may want an answer.
+                # There was a record of TLS's own, which may want an answer, or a part of one.
                 self._flush()
                 return
             except ZeroReturnError:
@@ -193,6 +177,8 @@ class SecureLine(Protocol):
             except Error:
                 self._end(Failure())
                 return
+            # Before what is above may end all this.
+            more = records.more()
             self._above.dataReceived(octets)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # always with a reason
@@ -209,41 +195,16 @@ class SecureLine(Protocol):
     def _let_go(self) -> None:
         """Undo the circles, so that the memory of TLS returns at once and not when the garbage is collected."""
         self._tls.set_app_data(None)
-        del self._tls, self._above, self.pauseProducing, self.resumeProducing
+        del self._tls, self._records, self._above, self.pauseProducing, self.resumeProducing
         # Twisted has put these on the transport; they lead back to its layer.
         for name in ("getHandle", "getPeerCertificate"):
             self._tcp.__dict__.pop(name, None)
         self._before.__dict__.clear()
         del self._before
 
-    def _count(self, data: bytes) -> int:
-        """Return how many records `data` complete, or any number while that is not sure."""
-        at, count, size = self._missing, 0, len(data)
-        if self._header:
-            data, at, size = self._header + data, 0, size + len(self._header)
-            self._header = b""
-        count = 1 if at and at <= size else 0
-        while at < size:
-            header = data[at : at + _RECORD_HEADER]
-            if len(header) < _RECORD_HEADER:
-                self._header = header
-                break
-            length = header[3] << 8 | header[4]
-            if not (20 <= header[0] <= 23 and header[1] == 3 and length <= _RECORD + 256):
-                # No record begins here: the handshake had ended within one.  From now on OpenSSL is asked.
-                self._in_step = False
-                return _ANY
-            at += _RECORD_HEADER + length
-            count += at <= size
-        self._missing = max(0, at - size)
-        if self._unproven > 0:
-            self._unproven -= count
-            return _ANY
-        return count
-
     def _flush(self) -> None:
         try:
-            octets = self._tls.bio_read(_RECORD)
+            octets = self._tls.bio_read(RECORD)
         except Error:
             return  # nothing is there
         send(self._tcp, octets)
