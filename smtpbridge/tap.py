@@ -40,6 +40,7 @@ from smtpbridge.ops.notify import Notices, NotifySocket, watchdog_seconds
 from smtpbridge.ops.recent import Recent
 from smtpbridge.ops.watch import Watch
 from smtpbridge.readings.process import build_figures, process_figures
+from smtpbridge.relay.polling import shorten
 from smtpbridge.relay.service import CannotListen, RelayService
 from smtpbridge.reloading.reloader import Reloader
 from smtpbridge.reloading.reloads import Apply, NotApplied
@@ -87,6 +88,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     reactor.callWhenRunning(end_well, reactor)
+    shorten(reactor)
     if options.config.process.workers > 1:
         return _with_workers(options, reactor)
     try:

@@ -23,6 +23,7 @@ from smtpbridge.ops.health import Trouble, troubles_of
 from smtpbridge.ops.logs import EventLog
 from smtpbridge.ops.recent import Recent
 from smtpbridge.readings.process import process_figures
+from smtpbridge.relay.polling import shorten
 from smtpbridge.relay.service import RelayService
 from smtpbridge.settings.values import Config, Listener
 from smtpbridge.sights import Process
@@ -43,6 +44,7 @@ def main() -> None:
 
     # Its interfaces are many, and declared for none of the kinds.
     reactor: Any = installed
+    shorten(reactor)
     words = sys.stdin.buffer.read()
     if not words:
         raise SystemExit("this program is started by the daemon, with [process] workers = 2 or more")
