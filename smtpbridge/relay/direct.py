@@ -36,17 +36,17 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Connection as TcpConnection
 from twisted.python.failure import Failure
 
-from smtpbridge.relay.records import RECORD, records_of
+from smtpbridge.relay.records import RECORD, Sealed, records_of
 
 # A block of a stream is left to the reactor, which listens to the peer in between: it may want to end the stream.
 _BLOCK = 32_768
 
 
-def send(tcp: TcpConnection, octets: bytes) -> None:
-    """Write to the socket now, and leave to the reactor what it does not take, and large blocks."""
+def send(tcp: TcpConnection, octets: bytes | Sealed) -> None:
+    """Write to the socket now, and leave to the reactor what it does not take, and the blocks of a stream."""
     # Whatever waits goes first.
     if (
-        len(octets) < _BLOCK
+        (len(octets) < _BLOCK or tcp.producer is None)
         and not tcp._tempDataBuffer
         and not tcp.dataBuffer
         and tcp.connected
@@ -60,7 +60,7 @@ def send(tcp: TcpConnection, octets: bytes) -> None:
         if sent == len(octets):
             return
         octets = octets[sent:]
-    FileDescriptor.write(tcp, octets)
+    FileDescriptor.write(tcp, octets if isinstance(octets, bytes) else octets[:])
 
 
 class PlainLine:

@@ -8,7 +8,8 @@ pyOpenSSL asks after each call of OpenSSL whether one of its callbacks has faile
 there is, and takes new memory for each answer. Behind the handshake no callback is left, and the
 common answer says itself that it is none of the errors. So what is under pyOpenSSL's connection
 is called directly, as Twisted does in places, and pyOpenSSL is asked about a failure when there
-is one. Memory is one piece for the whole process: a call fills it, and what it filled is copied out at once.
+is one. Memory is one piece for the whole process: a call fills it, and what it filled is copied
+out, or sent from there, before the next one.
 
 The names that are used for that are pyOpenSSL's own. Where one of them is missing, its public methods do.
 """
@@ -26,11 +27,24 @@ _GROWTH = 256 + 5
 _ROOM = 5 * (RECORD + _GROWTH)
 
 
+class Sealed(Contract):
+    """Octets in memory that others will be put into."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __buffer__(self, flags: int, /) -> memoryview:
+        """Show them."""
+
+    def __getitem__(self, where: slice, /) -> bytes:
+        """Return some of them to keep."""
+
+
 class Records(Contract):
     """The records of one connection whose handshake is complete; each method raises `OpenSSL.SSL.Error`."""
 
-    def seal(self, data: bytes) -> bytes:
-        """Return the records that carry `data`, which are some octets."""
+    def seal(self, data: bytes) -> Sealed:
+        """Return the records that carry `data`, which are some octets; they stay as they are until the next call."""
 
     def take(self, data: bytes) -> None:
         """Keep what the peer sent."""
@@ -49,7 +63,7 @@ class PublicRecords:
         """Use `tls`."""
         self._tls = tls
 
-    def seal(self, data: bytes) -> bytes:
+    def seal(self, data: bytes) -> Sealed:
         """See `Records`."""
         self._tls.sendall(data)
         return self._tls.bio_read(_room_for(data))
@@ -83,7 +97,7 @@ class DirectRecords:
         if DirectRecords._buffer is None:
             DirectRecords._buffer, DirectRecords._place = _ffi.new("char[]", _ROOM), _ffi.new("char **")
 
-    def seal(self, data: bytes) -> bytes:
+    def seal(self, data: bytes) -> Sealed:
         """See `Records`."""
         octets: Any = data if len(data) <= RECORD else _ffi.from_buffer(data)
         at, size = 0, len(data)
@@ -95,7 +109,8 @@ class DirectRecords:
             at += written
         room = _room_for(data)
         buffer = self._buffer if room <= _ROOM else _ffi.new("char[]", room)
-        return bytes(_ffi.unpack(buffer, _lib.BIO_read(self._from, buffer, room)))
+        sealed: Sealed = _ffi.buffer(buffer, _lib.BIO_read(self._from, buffer, room))
+        return sealed
 
     def take(self, data: bytes) -> None:
         """See `Records`."""
@@ -106,7 +121,8 @@ class DirectRecords:
         count = _lib.SSL_read(self._ssl, self._buffer, RECORD)
         if count <= 0:
             self._tls._raise_ssl_error(self._ssl, count)
-        return bytes(_ffi.unpack(self._buffer, count))
+        opened: bytes = _ffi.unpack(self._buffer, count)
+        return opened
 
     def more(self) -> bool:
         """See `Records`; OpenSSL reads a record at a time, so what has come beside it still lies there."""
