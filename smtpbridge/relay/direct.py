@@ -31,6 +31,7 @@ from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IOpenSSLContextFactory,
     IPushProducer,
+    IReactorTime,
 )
 from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Connection as TcpConnection
@@ -63,14 +64,29 @@ def send(tcp: TcpConnection, octets: bytes | Sealed) -> None:
     FileDescriptor.write(tcp, octets if isinstance(octets, bytes) else octets[:])
 
 
+def lose(tcp: TcpConnection) -> None:
+    """Close when all is written: in the next turn of the reactor where nothing waits, without asking for room first."""
+    if tcp.producer is not None or tcp._tempDataBuffer or tcp.dataBuffer or not tcp.connected or tcp.disconnecting:
+        FileDescriptor.loseConnection(tcp)
+        return
+    tcp.stopReading()
+    tcp.disconnecting = True
+    # Not now: the transport may be in the middle of handing on what was read.
+    cast(IReactorTime, tcp.reactor).callLater(0, _lost, tcp)
+
+
+def _lost(tcp: TcpConnection) -> None:
+    if tcp.connected:
+        tcp.connectionLost(Failure(ConnectionDone()))
+
+
 class PlainLine:
     """A TCP transport whose writes go out at once; all else is the transport's."""
 
-    __slots__ = ("_tcp", "abortConnection", "loseConnection", "pauseProducing", "resumeProducing")
+    __slots__ = ("_tcp", "abortConnection", "pauseProducing", "resumeProducing")
 
     def __init__(self, tcp: TcpConnection) -> None:
         self._tcp = tcp
-        self.loseConnection = tcp.loseConnection
         self.abortConnection = tcp.abortConnection
         self.pauseProducing = tcp.pauseProducing
         self.resumeProducing = tcp.resumeProducing
@@ -81,6 +97,13 @@ class PlainLine:
             self._tcp.write(data)
         else:
             send(self._tcp, data)
+
+    def loseConnection(self) -> None:
+        """Close when all is written."""
+        if self._tcp.TLS:
+            self._tcp.loseConnection()
+        else:
+            lose(self._tcp)
 
     def startTLS(self, context: IOpenSSLContextFactory | IOpenSSLClientConnectionCreator) -> None:
         """Begin the handshake."""
@@ -231,7 +254,7 @@ class SecureLine(Protocol):
     def _close_socket(self) -> None:
         """Close when all is written; a producer, which would be asked for more first, has nothing to add."""
         FileDescriptor.unregisterProducer(self._tcp)
-        FileDescriptor.loseConnection(self._tcp)
+        lose(self._tcp)
 
 
 def secure_line(transport: object, above: Protocol) -> SecureLine | None:

@@ -180,3 +180,53 @@ class Carrying(TestCase):
             turn: Deferred[None] = Deferred()
             reactor.callLater(0, turn.callback, None)
             await turn
+
+
+class Leaver(Protocol):
+    """Says something and leaves."""
+
+    def __init__(self, octets: bytes) -> None:
+        self.over: Deferred[BaseException | None] = Deferred()
+        self._octets = octets
+
+    def connectionMade(self) -> None:
+        wire = wire_of(self.transport)
+        wire.write(self._octets)
+        wire.loseConnection()
+        wire.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.over.callback(reason.value)
+
+
+class Leaving(TestCase):
+    """The end of a connection in the clear."""
+
+    timeout = 30
+
+    async def test_all_that_was_written_arrives_before_the_end_whether_or_not_it_had_to_wait(self) -> None:
+        for octets in (b"221 Bye\r\n", bytes(_MUCH)):
+            leaver = Leaver(octets)
+            # There is one connection.
+            factory = Factory.forProtocol(lambda leaver=leaver: leaver)  # type: ignore[misc]
+            port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
+            self.addCleanup(port.stopListening)
+            hearer = Hearer()
+            await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), hearer)
+
+            assert await hearer.over == len(octets)
+            assert isinstance(await leaver.over, ConnectionDone)
+
+
+class Hearer(Protocol):
+    """Counts what it hears up to the end."""
+
+    def __init__(self) -> None:
+        self.over: Deferred[int] = Deferred()
+        self._heard = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        self._heard += len(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.over.callback(self._heard)
