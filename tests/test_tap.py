@@ -317,10 +317,11 @@ def test_a_daemon_with_a_bad_configuration_exits_with_a_status_and_names_every_f
     assert "Traceback" not in said
 
 
-def test_a_daemon_runs_until_it_is_told_to_stop_and_ends_in_good_order(tmp_path: Path) -> None:
+def said_until_stopped(config: Path, *options: str) -> list[str]:
+    """Start the daemon, stop it when it has greeted somebody, see it end well, and return what it said."""
     with subprocess.Popen(
-        [*TWISTD, "--nodaemon", "--pidfile=", "smtpbridge", "--config", str(configured(tmp_path))],
-        cwd=tmp_path,
+        [*TWISTD, "--nodaemon", "--pidfile=", *options, "smtpbridge", "--config", str(config)],
+        cwd=config.parent,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -336,9 +337,13 @@ def test_a_daemon_runs_until_it_is_told_to_stop_and_ends_in_good_order(tmp_path:
                 with socket.create_connection(("127.0.0.1", int(found[1])), 30) as sender:
                     assert sender.recv(512).startswith(b"220 bridge.test ")
                 process.send_signal(signal.SIGTERM)
-        status = process.wait(30)
+        assert process.wait(30) == 0, lines
+    return lines
 
-    assert status == 0
+
+def test_a_daemon_runs_until_it_is_told_to_stop_and_ends_in_good_order(tmp_path: Path) -> None:
+    lines = said_until_stopped(configured(tmp_path))
+
     assert any('"level":"info","event":"stopped"' in line for line in lines), lines
     assert not any(PASSWORD in line for line in lines)
 
@@ -355,23 +360,6 @@ def test_root_that_is_given_up_after_binding_is_not_warned_of(
     for folder in [tmp_path, *tmp_path.parents][:3]:
         folder.chmod(0o711)
     path = configured(tmp_path, more=f'[store]\npath = "{state}"\n')
-    with subprocess.Popen(
-        [*TWISTD, "--nodaemon", "--pidfile=", *given_up, "smtpbridge", "--config", str(path)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            EVERYTHING.said(line)
-            if found := re.search(r"listening at .*port=(\d+)", line):
-                with socket.create_connection(("127.0.0.1", int(found[1])), 30) as sender:
-                    assert sender.recv(512).startswith(b"220 bridge.test ")
-                process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, lines
+    lines = said_until_stopped(path, *given_up)
 
     assert sum(WARNING in line for line in lines) == warnings, lines

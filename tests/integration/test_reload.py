@@ -10,16 +10,15 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
 import pytest
 import trustme
 from cryptography import x509
 
+from tests.integration.load import Load
 from tests.integration.rig import (
     PATIENCE,
     BridgeProgram,
@@ -92,42 +91,16 @@ def shown(port: int) -> int:
     return x509.load_der_x509_certificate(found).serial_number
 
 
-class Load:
-    """Senders under TLS that send one message after the other; whatever goes wrong is kept."""
-
-    def __init__(self, setting: Setting, port: int, senders: int) -> None:
-        self.taken: list[str] = []
-        self.failed: list[str] = []
-        self._setting = setting
-        self._port = port
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._send, args=(number,)) for number in range(senders)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _send(self, number: int) -> None:
-        serial = 0
-        while not self._stop.is_set():
-            try:
-                with smtplib.SMTP("localhost", self._port, timeout=PATIENCE) as session:
-                    session.starttls(context=self._setting.context)
-                    # Some stay for long, others come anew and meet whichever certificate is there.
-                    for _ in range(5 if number % 2 else 10_000):
-                        serial += 1
-                        session.sendmail(SENDER, [RECIPIENT], message(f"load-{number}-{serial}"))
-                        self.taken.append(f"load-{number}-{serial}")
-                        if self._stop.is_set():
-                            break
-            except (OSError, smtplib.SMTPException) as error:
-                self.failed.append(repr(error))
+def load(setting: Setting, port: int, senders: int) -> Load:
+    """Return senders under TLS."""
+    return Load(
+        port,
+        senders,
+        lambda session, subject: session.sendmail(SENDER, [RECIPIENT], message(subject)),
+        prepare=lambda session: session.starttls(context=setting.context),
+        # Some stay for long, others come anew and meet whichever certificate is there.
+        stays=lambda number: 5 if number % 2 else 10_000,
+    )
 
 
 @contextmanager
@@ -156,19 +129,19 @@ def test_reloads_and_new_certificates_under_load_fail_no_message_and_lose_none(
     papers: Papers, tmp_path: Path, more: str
 ) -> None:
     with running(tmp_path, papers, more) as (setting, upstream, relay):
-        with Load(setting, relay.port, 6) as load:
-            eventually(lambda: len(load.taken) > 20, "messages taken")
+        with load(setting, relay.port, 6) as senders:
+            eventually(lambda: len(senders.taken) > 20, "messages taken")
             for number in range(1, 13):
                 if number % 3 == 0:
                     setting.renew()
                 setting.write(f"idle_seconds = {300 + number}\n", f"max_connections = {20 + number % 2}\n")
-                before, sent = reloads(relay), len(load.taken)
+                before, sent = reloads(relay), len(senders.taken)
                 relay.signal(signal.SIGHUP)
                 eventually(lambda before=before: reloads(relay) > before, "a reload")  # type: ignore[misc]
-                eventually(lambda sent=sent: len(load.taken) > sent + 6, "more messages")  # type: ignore[misc]
-        assert load.failed == []
+                eventually(lambda sent=sent: len(senders.taken) > sent + 6, "more messages")  # type: ignore[misc]
+        assert senders.failed == []
         subjects = [one.field("Subject") or "" for one in upstream.new_messages()]
-        assert sorted(subjects) == sorted(load.taken)
+        assert sorted(subjects) == sorted(senders.taken)
         assert "not reloaded" not in relay.output()
         assert relay.stop() == 0
     assert "Traceback" not in relay.output()

@@ -6,22 +6,19 @@ import os
 import re
 import shutil
 import signal
-import smtplib
 import socket
 import ssl
 import sys
-import threading
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Self
 
 import pytest
 
+from tests.integration.load import Load
 from tests.integration.rig import (
-    PATIENCE,
     ROOT,
     BridgeProgram,
     Papers,
@@ -76,37 +73,9 @@ def figures(relay: Program) -> dict[str, float]:
     return {name: float(value) for name, value in re.findall(r"(?m)^(\w\S*) (\S+)$", text)}
 
 
-class Load:
-    """Senders that send one message after the other until they are told to stop; a lost connection is made anew."""
-
-    def __init__(self, port: int, senders: int) -> None:
-        self.taken: list[str] = []
-        self._port = port
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._send, args=(number,)) for number in range(senders)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _send(self, number: int) -> None:
-        serial = 0
-        while not self._stop.is_set():
-            try:
-                with smtplib.SMTP("127.0.0.1", self._port, timeout=PATIENCE) as session:
-                    while not self._stop.is_set():
-                        serial += 1
-                        subject = f"load-{number}-{serial}"
-                        session.sendmail(SENDER, RECIPIENTS, message(subject))
-                        self.taken.append(subject)
-            except (OSError, smtplib.SMTPException):
-                continue  # cut off, or told to come again; the message was not taken
+def load_on(port: int, senders: int) -> Load:
+    """Return senders; who is cut off, or told to come again, tries anew."""
+    return Load(port, senders, lambda session, subject: session.sendmail(SENDER, RECIPIENTS, message(subject)))
 
 
 @contextmanager
@@ -119,7 +88,7 @@ def connected(port: int, count: int) -> Iterator[list[Talk]]:
 @contextmanager
 def under_load(relay: BridgeProgram, senders: int = 8) -> Iterator[Load]:
     """Have senders at work, and something taken before anything else happens."""
-    with Load(relay.port, senders) as load:
+    with load_on(relay.port, senders) as load:
         eventually(lambda: len(load.taken) > 50, "messages taken")
         yield load
 
@@ -282,7 +251,7 @@ def test_the_queue_of_two_workers_delivers_every_message_once(papers: Papers, tm
         config = two_workers(tmp_path, papers, upstream.port, more, listener='mode = "queue"')
         with bridge(config) as relay:
             both_ready(relay)
-            with Load(relay.port, 6) as load:
+            with load_on(relay.port, 6) as load:
                 eventually(lambda: len(load.taken) >= 200, "messages taken")
             seen: Counter[str | None] = Counter()
 
