@@ -164,6 +164,15 @@ def test_where_a_block_ends_makes_no_difference_to_a_search(shift: int, place: i
     assert find(Elsewhere(octets), b"\r\n--needle", 5, len(octets)) == octets.find(b"\r\n--needle")
 
 
+@given(
+    st.text("ab-\r\n", max_size=40), st.text("ab-\r\n", min_size=1, max_size=9), st.integers(0, 9), st.integers(0, 50)
+)
+def test_a_search_finds_what_bytes_find(text: str, needle: str, start: int, end: int) -> None:
+    octets, wanted = text.encode(), needle.encode()
+
+    assert find(octets, wanted, start, min(end, len(octets))) == octets.find(wanted, start, end)
+
+
 _LINES = [
     b"--b",
     b"--b--",
