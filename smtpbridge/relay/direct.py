@@ -39,20 +39,16 @@ from twisted.python.failure import Failure
 
 from smtpbridge.relay.records import RECORD, Sealed, records_of
 
-# A block of a stream is left to the reactor, which listens to the peer in between: it may want to end the stream.
+# Every so many blocks of a stream one is left to the reactor, which listens to the peer in between: it may want to end
+# the stream, and others want their turn.
+_IN_A_ROW = 4
 _BLOCK = 32_768
 
 
 def send(tcp: TcpConnection, octets: bytes | Sealed) -> None:
-    """Write to the socket now, and leave to the reactor what it does not take, and the blocks of a stream."""
+    """Write to the socket now, and leave to the reactor what it does not take."""
     # Whatever waits goes first.
-    if (
-        (len(octets) < _BLOCK or tcp.producer is None)
-        and not tcp._tempDataBuffer
-        and not tcp.dataBuffer
-        and tcp.connected
-        and not tcp._writeDisconnected
-    ):
+    if not tcp._tempDataBuffer and not tcp.dataBuffer and tcp.connected and not tcp._writeDisconnected:
         try:
             sent = tcp.socket.send(octets)
         except OSError:
@@ -134,6 +130,7 @@ class SecureLine(Protocol):
         # Twisted's own layer; what it was called with at the end of the handshake it still hands on itself.
         self._before = tcp.protocol
         self._reason: Failure | None = None
+        self._streamed = 0
         self._closing = self._aborted = self._ended = False
         self.pauseProducing = tcp.pauseProducing
         self.resumeProducing = tcp.resumeProducing
@@ -148,7 +145,13 @@ class SecureLine(Protocol):
         if self._closing or self._ended or not data:
             return
         try:
-            send(self._tcp, self._records.seal(data))
+            octets = self._records.seal(data)
+            if len(octets) >= _BLOCK and self._tcp.producer is not None:
+                self._streamed += 1
+                if self._streamed % _IN_A_ROW == 0:
+                    FileDescriptor.write(self._tcp, octets[:])
+                    return
+            send(self._tcp, octets)
         except Error:
             self._end(Failure())
 
