@@ -77,6 +77,28 @@ def test_no_octets_give_a_block_with_an_empty_line_inside(octets: bytes) -> None
     assert not wire.startswith(b"\r\n")
 
 
+@given(_LINES, _LINES)
+def test_what_was_read_before_makes_no_difference(before: list[bytes], lines: list[bytes]) -> None:
+    octets = b"".join(line + b"\r\n" for line in lines)
+    # So many fields are never compared with those of another block.
+    alone = HeaderBlock.parse(octets + b"Z: z\r\n" * 100)
+
+    HeaderBlock.parse(b"\r\n".join(before))
+    block = HeaderBlock.parse(octets)
+
+    assert block == HeaderBlock(alone.names[:-100], alone.fields[:-100])
+
+
+@pytest.mark.parametrize("other", [b"A: 1\nB: 2\r\n", b"A: 1\rB: 2\r\n", b"A: 1\r\nB : 2\r\n", b"A: 1\r\nb: 2\r\n"])
+def test_a_block_that_only_looks_like_the_one_before_is_read_for_itself(other: bytes) -> None:
+    HeaderBlock.parse(b"A: 1\r\nB: 2\r\n")
+
+    block = HeaderBlock.parse(other)
+
+    assert block.octets() == other
+    assert block.names == (b"a", b"b")[: other.count(b"\r\n")]
+
+
 def test_a_field_of_a_million_folds_is_read_in_linear_time() -> None:
     octets = b"A: b\r\n" + b" \r\n" * 1_000_000
     begin = time.process_time()
