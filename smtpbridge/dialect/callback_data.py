@@ -2,13 +2,15 @@
 Write campaign, tags and metadata as the JSON that `X-IB-Callback-Data` carries.
 
 How it works: compact ASCII JSON with the members that the sender gave, so that
-what comes back in Infobip's reports can be put into SparkPost's events.  The
-usual message is one call of `jsontext.write` and fits on one line.  A longer
-text is folded between JSON tokens, where white space means nothing.  A cut
-after a closing quote and a comma is found by searching back from the end of
-the line: a quote whose left neighbour is neither a backslash nor a character
-that may stand before an opening quote closes its string.  Only where there is
-no such place are the tokens looked at one by one.
+what comes back in Infobip's reports can be put into SparkPost's events.  Where
+its reader saw that no text in it needs an escape, no text is looked through.
+
+The usual message fits on one line.  A longer text is folded between JSON
+tokens, where white space means nothing.  A cut after a closing quote and a
+comma is found by searching back from the end of the line: a quote whose left
+neighbour is neither a backslash nor a character that may stand before an
+opening quote closes its string.  Only where there is no such place are the
+tokens looked at one by one.
 
 What is over the limit, or holds a token that no line can take, loses members:
 see `_cut_down`.
@@ -18,11 +20,11 @@ What must not be known here: the header's name and the rest of the message.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii as quote
 
 from smtpbridge.dialect.instructions import Instructions, Json
 from smtpbridge.dialect.jsontext import write
+from smtpbridge.values import value
 
 # RFC 5322, 2.1.1: a line has at most 998 octets; a continuation spends one of them on its blank.
 _LONGEST_TOKEN = 997
@@ -32,7 +34,7 @@ _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},:]|[^\[\]{},:"]++')
 _NOT_BEFORE_A_CLOSING_QUOTE = "\\[,:{"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallbackText:
     """The lines of the JSON text, to be joined by folds, and how much was left out of it."""
 
@@ -52,7 +54,7 @@ def callback_text(instructions: Instructions, limit: int, column: int) -> Callba
 
     `column` is where the first line starts.  The campaign is never left out, even where it is over the limit alone.
     """
-    text = _whole(instructions)
+    text = _plain(instructions) if instructions.plain else _whole(instructions)
     if text == "{}":
         return None
     if len(text) <= min(limit, _LINE - column):
@@ -62,6 +64,24 @@ def callback_text(instructions: Instructions, limit: int, column: int) -> Callba
         if lines and _size(lines) <= limit:
             return CallbackText(lines)
     return _cut_down(instructions, limit, column)
+
+
+def _plain(instructions: Instructions) -> str:
+    """Return what `_whole` does for what is plain (see `Instructions`)."""
+    parts: list[str] = []
+    if instructions.campaign is not None:
+        parts.append(f'"campaign_id":"{instructions.campaign}"')
+    if tags := instructions.tags:
+        parts.append('"tags":["' + '","'.join(tags) + '"]')
+    elif tags is not None:
+        parts.append('"tags":[]')
+    if instructions.metadata is not None:
+        members = [
+            f'"{name}":"{member}"' if type(member) is str else f'"{name}":{write(member)}'
+            for name, member in instructions.metadata.items()
+        ]
+        parts.append('"metadata":{' + ",".join(members) + "}")
+    return "{" + ",".join(parts) + "}"
 
 
 def _whole(instructions: Instructions) -> str:
@@ -96,8 +116,8 @@ def _cut_down(instructions: Instructions, limit: int, column: int) -> CallbackTe
 
 
 def _members(metadata: dict[str, Json]) -> Iterator[str]:
-    for name, value in metadata.items():
-        yield f"{write(name)}:{write(value)}"
+    for name, member in metadata.items():
+        yield f"{write(name)}:{write(member)}"
 
 
 def _joined(instructions: Instructions, tags: list[str], members: list[str], *, truncated: bool) -> str:

@@ -15,11 +15,11 @@ looks like on the wire.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from smtpbridge.dialect.instructions import Instructions, Mailbox
 from smtpbridge.dialect.policy import BccStyle
 from smtpbridge.mail.addresses import domain_of, key
+from smtpbridge.values import value
 
 # Infobip takes 1,000 RCPT commands in a transaction.
 MOST_RECIPIENTS = 1000
@@ -27,7 +27,7 @@ MOST_RECIPIENTS = 1000
 _SINK = "sink.sparkpostmail.com"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lot:
     """The recipients of one transaction; `bcc` is whom its `Bcc` field names."""
 
@@ -35,7 +35,7 @@ class Lot:
     bcc: Mailbox | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sharing:
     """The lots in the order of sending, and the recipients that are accepted and go nowhere."""
 

@@ -22,6 +22,7 @@ from smtpbridge.dialect.callback_data import CallbackText, callback_text
 from smtpbridge.dialect.instructions import Instructions, Remark
 from smtpbridge.dialect.policy import CallbackData, CampaignHome, Policy, Priority
 from smtpbridge.mail.words import encode
+from smtpbridge.values import value
 
 _OPENS = {True: b"X-IB-Track-Opens: true\r\n", False: b"X-IB-Track-Opens: false\r\n"}
 _CLICKS = {True: b"X-IB-Track-Clicks: true\r\n", False: b"X-IB-Track-Clicks: false\r\n"}
@@ -50,7 +51,7 @@ class Account:
     application_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Fields:
     """Header fields with their line ends, in order, and what the operator ought to know about them."""
 
@@ -74,7 +75,8 @@ def write(wishes: Instructions, policy: Policy, account: Account, own: frozenset
     if transactional and policy.transactional_priority is Priority.HIGH and b"x-ib-client-priority" not in own:
         fields.append(_HIGH)
     fields += _ids(wishes.campaign or "", policy, account, own)
-    fields += [field for name, field in _configured(*_settings(policy)) if name not in own]
+    if (settings := _settings(policy)) != _UNSET:
+        fields += [field for name, field in _configured(*settings) if name not in own]
     if token:
         return _with_token(fields, token, own)
     if policy.callback_data is not CallbackData.JSON or b"x-ib-callback-data" in own:
@@ -82,7 +84,8 @@ def write(wishes: Instructions, policy: Policy, account: Account, own: frozenset
     text = callback_text(wishes, policy.callback_data_limit, len(_CALLBACK))
     if text is None:
         return Fields(b"".join(fields))
-    fields.append(_CALLBACK + "\r\n ".join(text.lines).encode("ascii") + b"\r\n")
+    lines = text.lines[0] if len(text.lines) == 1 else "\r\n ".join(text.lines)
+    fields += (_CALLBACK, lines.encode("ascii"), b"\r\n")
     return Fields(b"".join(fields), (_left_out(text, policy.callback_data_limit),) if text.truncated else ())
 
 
@@ -103,16 +106,18 @@ def tracks_clicks(wishes: Instructions, policy: Policy, own: frozenset[bytes]) -
 def _ids(campaign: str, policy: Policy, account: Account, own: frozenset[bytes]) -> list[bytes]:
     """Return the fields that name bulk, entity and application: the campaign's word first, then the account's."""
     home = policy.campaign
-    bulk = campaign if home is CampaignHome.BULK_ID else ""
-    entity = campaign if home is CampaignHome.ENTITY_ID else ""
-    application = campaign if home is CampaignHome.APPLICATION_ID else ""
     fields: list[bytes] = []
-    if bulk and b"x-ib-bulk-id" not in own:
-        fields.append(_field("X-IB-Bulk-Id", bulk))
-    entity = entity or account.entity_id or policy.entity_id
+    entity = account.entity_id or policy.entity_id
+    application = account.application_id or policy.application_id
+    if campaign and home is CampaignHome.BULK_ID:
+        if b"x-ib-bulk-id" not in own:
+            fields.append(_field("X-IB-Bulk-Id", campaign))
+    elif campaign and home is CampaignHome.ENTITY_ID:
+        entity = campaign
+    elif campaign and home is CampaignHome.APPLICATION_ID:
+        application = campaign
     if entity and b"x-ib-entity-id" not in own:
         fields.append(_field("X-IB-Entity-Id", entity))
-    application = application or account.application_id or policy.application_id
     if application and b"x-ib-application-id" not in own:
         fields.append(_field("X-IB-Application-Id", application))
     return fields
@@ -137,6 +142,9 @@ _SETTING_NAMES = (
     "X-IB-Skip-Passive-Storage",
     "X-IB-Skip-Active-Storage",
 )
+
+
+_UNSET = _settings(Policy())
 
 
 @lru_cache(maxsize=64)

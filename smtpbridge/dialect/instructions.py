@@ -10,15 +10,16 @@ writing, and `Number`, which is the number exactly as it was written (big
 integers and exponents survive).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 from smtpbridge.dialect.number import Number
+from smtpbridge.values import value
 
 Json: TypeAlias = "str | Number | bool | list[Json] | dict[str, Json] | None"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Mailbox:
     """An address that passed the gate of `mail.addresses`, and the decoded display name (empty: none)."""
 
@@ -26,7 +27,7 @@ class Mailbox:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Remark:
     """Something to tell: `kind` is a fixed word to count by, `text` says it to a person, printable and bounded."""
 
@@ -34,9 +35,14 @@ class Remark:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Instructions:
-    """One message's wishes.  An empty tuple of tags or an empty metadata object was given as empty."""
+    """
+    One message's wishes.  An empty tuple of tags or an empty metadata object was given as empty.
+
+    `plain` tells that no name and no text in here holds anything but printable ASCII, quote or backslash: whoever
+    writes it as JSON need not look.
+    """
 
     campaign: str | None = None
     metadata: dict[str, Json] | None = None
@@ -51,13 +57,14 @@ class Instructions:
     inline_css: bool | None = None
     ip_pool: str | None = None
     dkim_key: str | None = None
+    plain: bool = field(default=False, compare=False)
 
 
 # Of a message that asks for nothing, as most do; one for all of them.
 NOTHING = Instructions()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refusal:
     """
     Nobody gets the message, and the sender is told why.
@@ -74,7 +81,7 @@ class Refusal:
     kind: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reading:
     """Instructions as read: `warnings` are for the sender's operator to mend, `notes` are for the log only."""
 

@@ -28,6 +28,7 @@ What must not be known here: what any member means.
 """
 
 import re
+from collections.abc import Callable
 from itertools import islice
 from json import JSONDecodeError, JSONDecoder
 from json.encoder import encode_basestring_ascii as quote
@@ -76,6 +77,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 _STRICT = JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_refuse_constant)
 _LENIENT = JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_refuse_constant, strict=False)
+# `raw_decode` does no more than to call it; typeshed does not know it.
+_scan_strictly: Callable[[str, int], tuple[Json, int]] = vars(_STRICT)["scan_once"]
 # What the scanner says, in our words; whatever else it says is "not JSON".
 _REASONS = {
     "Expecting ',' delimiter": "comma missing",
@@ -124,12 +127,14 @@ def read_strict(text: str, most_values: int = MOST_VALUES, most_levels: int = MO
     _check_count(text, most_values)
     value: Json
     try:
-        value, end = _STRICT.raw_decode(text, len(text) - len(text.lstrip(_BLANKS_OF_JSON)))
+        value, end = _scan_strictly(text, len(text) - len(text.lstrip(_BLANKS_OF_JSON)))
+    except StopIteration as nothing:
+        raise BadJson(nothing.value, "not JSON") from nothing
     except JSONDecodeError as error:
         raise BadJson(error.pos, "not JSON") from error
     except RecursionError as depth:
         raise TooDeep from depth
-    if rest := text[end:].lstrip(_BLANKS_OF_JSON):
+    if end < len(text) and (rest := text[end:].lstrip(_BLANKS_OF_JSON)):
         raise BadJson(len(text) - len(rest), "not JSON")
     _check_depth(value, text, most_levels)
     return value

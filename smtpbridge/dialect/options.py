@@ -39,6 +39,9 @@ def judge(wishes: Instructions, policy: Policy, subaccount: str, *, can_inline: 
 
     `can_inline` says that there is something here that inlines CSS.
     """
+    if not (subaccount or wishes.ip_pool or policy.ip_pool or _asks_for_more(wishes)):
+        # The usual case.
+        return _granted(policy.default_upstream, "", "")
     warnings: list[Remark] = []
     inline_css = bool(wishes.inline_css) and can_inline and policy.on_inline_css is Unsupported.MAP
     for lack, stance in _lacks(wishes, policy, inline_css):
@@ -69,8 +72,7 @@ def _granted(upstream: str, entity_id: str, application_id: str) -> Judgement:
 def _lacks(wishes: Instructions, policy: Policy, inline_css: bool) -> list[tuple[Remark, Unsupported]]:
     """Return what cannot be granted, and the policy for it."""
     lacks: list[tuple[Remark, Unsupported]] = []
-    if not (wishes.ip_pool or wishes.dkim_key or wishes.inline_css or wishes.skip_suppression):
-        # The usual case: nothing of the kind is asked for.
+    if not (wishes.ip_pool or _asks_for_more(wishes)):
         return lacks
     pool, dkim_key = _named(wishes.ip_pool), _named(wishes.dkim_key)
     if pool and not _pool_upstream(pool, policy):
@@ -88,6 +90,11 @@ def _lacks(wishes: Instructions, policy: Policy, inline_css: bool) -> list[tuple
         text = f"X-MSYS-API 'dkim_key' {_shown(dkim_key)} has no counterpart: the provider picks its key"
         lacks.append((Remark("dkim-key", text), policy.on_dkim_key))
     return lacks
+
+
+def _asks_for_more(wishes: Instructions) -> bool:
+    """Tell whether there is something beside a pool that may not be granted."""
+    return bool(wishes.dkim_key or wishes.inline_css or wishes.skip_suppression)
 
 
 def _named(text: str | None) -> str:

@@ -10,15 +10,16 @@ The body is one for all transactions: as it came, or in pieces, of which most
 are spans of the old body, so a large one is never copied for a small change.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 from smtpbridge.dialect.instructions import NOTHING, Instructions, Remark
 from smtpbridge.dialect.remembered import Remembered
 from smtpbridge.mail.message import Envelope
+from smtpbridge.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Frame:
     """The octets of the header above and below the place for what is one transaction's own."""
 
@@ -26,7 +27,7 @@ class Frame:
     below: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Transaction:
     """
     One envelope and one header block for the upstream of that name.
@@ -46,7 +47,7 @@ class Transaction:
         return self.frame.above + self.own + self.frame.below
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Kept:
     """The octets [start, end) of the body as it came."""
 
@@ -54,7 +55,7 @@ class Kept:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class New:
     """Octets in wire form, dots doubled."""
 
@@ -64,7 +65,7 @@ class New:
 Piece: TypeAlias = Kept | New
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Plan:
     """
     The transactions in order; `warnings` and `notes` as in `Reading`.

@@ -9,18 +9,17 @@ characters, so neither can carry a line end anywhere.
 Whether an address was met before is not asked here.
 """
 
-from dataclasses import dataclass
-
 from smtpbridge.dialect.bounds import USUAL, Bounds
 from smtpbridge.dialect.instructions import Json, Mailbox, Refusal, Remark
 from smtpbridge.dialect.jsontext import write
 from smtpbridge.dialect.typed import CONTROL, Refused, array, quoted, string
 from smtpbridge.mail.addresses import BadAddress, NamedAddress, NonAsciiLocalPart, parse_mailbox
+from smtpbridge.values import value
 
 MOST_COPIES = 1000  # SparkPost's limit over the three lists together
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Copies:
     """The three lists as written, doubles included."""
 
@@ -55,7 +54,7 @@ class _Domains:
 
 def read_copies(document: dict[str, Json], warnings: list[Remark], bounds: Bounds = USUAL) -> Copies:
     """Return the three lists of the header; raise `Refused`."""
-    if document.keys().isdisjoint(_LISTS):
+    if "cc" not in document and "bcc" not in document and "archive" not in document:
         return _NONE
     lists = {field: array(document.get(field), field) or [] for field in _LISTS}
     count = sum(map(len, lists.values()))

@@ -15,7 +15,8 @@ from functools import cache, lru_cache
 
 from publicsuffixlist import PublicSuffixList
 
-from smtpbridge.mail.addresses import domain_of, first_address
+from smtpbridge.dialect.layout import layout_of
+from smtpbridge.mail.addresses import first_address
 from smtpbridge.mail.headers import HeaderBlock
 
 # A From field longer than this is read each time, so the memory of the cache stays small.
@@ -36,7 +37,10 @@ def envelope_sender(sender: str, header: HeaderBlock, envelope_from: str) -> str
 
 def aligned(one: str, other: str) -> bool:
     """Tell whether two addresses are under one organisational domain."""
-    left, right = domain_of(one), domain_of(other)
+    left, right = one.rpartition("@")[2], other.rpartition("@")[2]
+    if left == right:
+        return True
+    left, right = left.lower(), right.lower()
     return left == right or organisational_domain(left) == organisational_domain(right)
 
 
@@ -54,7 +58,8 @@ def _public_suffixes() -> PublicSuffixList:
 
 def author(header: HeaderBlock) -> str | None:
     """Return the first address in the first From field that has one."""
-    for value in header.values(b"from"):
+    for at in layout_of(header.names).authors:
+        value = header.value_at(at)
         address = _read_address(value) if len(value) <= _LONGEST_CACHED else first_address(value)
         if address:
             return address

@@ -56,12 +56,12 @@ _SPLIT = Remark(
 )
 
 _FIELDS = frozenset({"campaign_id", "metadata", "tags", "cc", "bcc", "archive", "options"})
-_SWITCHES = ("open_tracking", "click_tracking", "transactional", "skip_suppression", "inline_css")
-_NAMES = ("ip_pool", "dkim_key")
-_OPTIONS = frozenset({*_SWITCHES, *_NAMES})
+_USUAL_OPTIONS = frozenset({"open_tracking", "click_tracking", "transactional"})
+_OPTIONS = _USUAL_OPTIONS | {"skip_suppression", "inline_css", "ip_pool", "dkim_key"}
 _IGNORED_FIELDS = frozenset({"substitution_data"})  # SparkPost ignores it over SMTP as well
 _IGNORED_OPTIONS = frozenset({"sandbox", "smart_send"})  # once SparkPost's; senders go on sending them
 _MOST_NAMED = 5
+NOTHING_READ = Reading(NOTHING)
 _MOST_FIELDS = 100  # so many spellings of one value are no accident
 
 
@@ -71,9 +71,11 @@ def read(values: Sequence[bytes], bounds: Bounds = USUAL) -> Reading | Refusal:
 
     `values` are raw: folds in, the last line end gone.  No field and an empty one ask for nothing.
     """
+    if not values:
+        return NOTHING_READ
     if len(values) > 1:
         values = list(dict.fromkeys(values))
-    octets = sum(map(len, values))
+    octets = sum(map(len, values)) if len(values) > 1 else len(values[0])
     if octets > bounds.max_json_bytes:
         return Refusal(f"X-MSYS-API is limited to {bounds.max_json_bytes} bytes", limit="max_json_bytes", kind="limit")
     # A word has more than two octets, so few values are looked through.
@@ -81,7 +83,10 @@ def read(values: Sequence[bytes], bounds: Bounds = USUAL) -> Reading | Refusal:
         text = f"X-MSYS-API is limited to {bounds.max_encoded_words} encoded words"
         return Refusal(text, limit="max_encoded_words", kind="limit")
     value = values[0] if len(values) == 1 else _the_one(values)
-    return _read_one(value, bounds) if isinstance(value, bytes) else value
+    if isinstance(value, Refusal):
+        return value
+    # An empty one would climb the whole ladder for nothing.
+    return _read_one(value, bounds) if value and not value.isspace() else NOTHING_READ
 
 
 def _words(values: Sequence[bytes]) -> int:
@@ -109,7 +114,8 @@ def _the_one(values: Sequence[bytes]) -> bytes | Refusal:
 
 
 def _read_one(value: bytes, bounds: Bounds) -> Reading | Refusal:
-    unfolded, folds = _FOLD.subn(b" ", value)
+    # To look for one octet is cheaper than to look for folds, and most values have none.
+    unfolded, folds = (value, 0) if value.find(b"\r") < 0 else _FOLD.subn(b" ", value)
     try:
         found = _climb(unfolded, bounds)
     except Refused as refused:
@@ -141,26 +147,30 @@ def _climb(value: bytes, bounds: Bounds) -> Reading:
     warnings: list[Remark] = []
     notes: list[Remark] = []
     try:
-        document = _parse(value, bounds, warnings, notes)
+        text = words.decode(value)
+        document = _parse(value, text, bounds, warnings, notes)
     except words.NotUtf8 as undecodable:
-        text = f"{_PARSE_ERROR}: not UTF-8 at byte {undecodable.offset + 1}"
-        raise Refused(Refusal(text, kind="utf-8"), mendable=True) from undecodable
+        why = f"{_PARSE_ERROR}: not UTF-8 at byte {undecodable.offset + 1}"
+        raise Refused(Refusal(why, kind="utf-8"), mendable=True) from undecodable
     except TooManyValues as excess:
-        text = f"X-MSYS-API is limited to {bounds.max_json_values} values"
-        raise Refused(Refusal(text, limit="max_json_values", kind="limit")) from excess
+        why = f"X-MSYS-API is limited to {bounds.max_json_values} values"
+        raise Refused(Refusal(why, limit="max_json_values", kind="limit")) from excess
     except TooDeep as depth:
-        text = f"X-MSYS-API is limited to {bounds.max_json_levels} levels of nesting"
-        raise Refused(Refusal(text, limit="max_json_levels", kind="limit")) from depth
+        why = f"X-MSYS-API is limited to {bounds.max_json_levels} levels of nesting"
+        raise Refused(Refusal(why, limit="max_json_levels", kind="limit")) from depth
     except BadJson as error:
-        text = f"{_PARSE_ERROR}: {error.reason} at character {error.position + 1}"
-        raise Refused(Refusal(text, kind="json"), mendable=True) from error
-    instructions = _interpret(document, bounds, warnings, notes)
+        why = f"{_PARSE_ERROR}: {error.reason} at character {error.position + 1}"
+        raise Refused(Refusal(why, kind="json"), mendable=True) from error
+    # Strict JSON without a backslash has neither quotes nor control characters of ASCII in its strings, but DEL.
+    strict = not (warnings or notes)
+    plain = strict and text.isascii() and text.find("\\") < 0 and text.find("\x7f") < 0
+    instructions = _interpret(document, plain, bounds, warnings, notes)
     return Reading(instructions, tuple(warnings), tuple(notes))
 
 
-def _parse(value: bytes, bounds: Bounds, warnings: list[Remark], notes: list[Remark]) -> Json:
+def _parse(value: bytes, text: str, bounds: Bounds, warnings: list[Remark], notes: list[Remark]) -> Json:
+    """Return what a value says that is decoded to `text`; there is a warning or a note if that was not strict JSON."""
     most = bounds.max_json_values, bounds.max_json_levels
-    text = words.decode(value)
     try:
         return read_strict(text, *most)
     except TooMuch:
@@ -197,39 +207,56 @@ def _decode_strings(value: Json) -> Json:
             return value
 
 
-def _interpret(document: Json, bounds: Bounds, warnings: list[Remark], notes: list[Remark]) -> Instructions:
+def _interpret(
+    document: Json, plain: bool, bounds: Bounds, warnings: list[Remark], notes: list[Remark]
+) -> Instructions:
     if document is None:
         return NOTHING
     if not isinstance(document, dict):
         raise Refused(Refusal("X-MSYS-API must be of type 'json object'", kind="type"))
-    _note_ignored(document, _FIELDS, _IGNORED_FIELDS, "field", notes)
-    campaign = _campaign(document.get("campaign_id"))
-    metadata = json_object(document.get("metadata"), "metadata")
-    tags = _tags(document.get("tags"), notes)
-    options = json_object(document.get("options"), "options") or {}
-    _note_ignored(options, _OPTIONS, _IGNORED_OPTIONS, "option", notes)
-    switches = {name: boolean(options[name], name) for name in _SWITCHES if name in options}
-    names = {name: string(options[name], name) for name in _NAMES if name in options}
+    if not document.keys() <= _FIELDS:
+        _note_ignored(document, _FIELDS, _IGNORED_FIELDS, "field", notes)
+    get = document.get
+    campaign = _campaign(get("campaign_id"))
+    metadata = json_object(get("metadata"), "metadata")
+    tags = _tags(get("tags"), notes)
+    options = json_object(get("options"), "options")
+    opens = clicks = transactional = skip_suppression = inline_css = ip_pool = dkim_key = None
+    if options:
+        option = options.get
+        opens = boolean(option("open_tracking"), "open_tracking")
+        clicks = boolean(option("click_tracking"), "click_tracking")
+        transactional = boolean(option("transactional"), "transactional")
+        if not options.keys() <= _USUAL_OPTIONS:
+            _note_ignored(options, _OPTIONS, _IGNORED_OPTIONS, "option", notes)
+            skip_suppression = boolean(option("skip_suppression"), "skip_suppression")
+            inline_css = boolean(option("inline_css"), "inline_css")
+            ip_pool = string(option("ip_pool"), "ip_pool")
+            dkim_key = string(option("dkim_key"), "dkim_key")
     # Last, because a wrong address is the one fault here that unfolding anew may mend.
     copies = read_copies(document, warnings, bounds)
+    # By place: names cost as much again, once for each message.
     return Instructions(
-        campaign=campaign,
-        metadata=metadata,
-        tags=tags,
-        cc=copies.cc,
-        bcc=copies.bcc,
-        archive=copies.archive,
-        open_tracking=switches.get("open_tracking"),
-        click_tracking=switches.get("click_tracking"),
-        transactional=switches.get("transactional"),
-        skip_suppression=switches.get("skip_suppression"),
-        inline_css=switches.get("inline_css"),
-        ip_pool=names.get("ip_pool"),
-        dkim_key=names.get("dkim_key"),
+        campaign,
+        metadata,
+        tags,
+        copies.cc,
+        copies.bcc,
+        copies.archive,
+        opens,
+        clicks,
+        transactional,
+        skip_suppression,
+        inline_css,
+        ip_pool,
+        dkim_key,
+        plain,
     )
 
 
 def _campaign(value: Json) -> str | None:
+    if type(value) is str and len(value) <= MOST_CAMPAIGN_OCTETS and value.isascii() and value.isprintable():
+        return value or None
     campaign = string(value, "campaign_id")
     if campaign is None:
         return None
@@ -242,9 +269,9 @@ def _campaign(value: Json) -> str | None:
 
 
 def _tags(value: Json, notes: list[Remark]) -> tuple[str, ...] | None:
-    entries = array(value, "tags")
-    if entries is None:
+    if value is None:
         return None
+    entries = value if type(value) is list else array(value, "tags") or []
     tags = [entry if type(entry) is str else _tag(entry) for entry in entries if entry is not None]
     if len(tags) > MOST_TAGS:
         text = f"X-MSYS-API 'tags' holds {len(tags)} tags; those after the first {MOST_TAGS} were dropped"
@@ -262,8 +289,6 @@ def _tag(entry: Json) -> str:
 def _note_ignored(
     members: dict[str, Json], known: frozenset[str], ignored: frozenset[str], what: str, notes: list[Remark]
 ) -> None:
-    if members.keys() <= known:
-        return
     unread = members.keys() - known
     for kind, names in ((f"ignored-{what}", unread & ignored), (f"unknown-{what}", unread - ignored)):
         if names:

@@ -30,7 +30,7 @@ from dataclasses import replace
 from smtpbridge.dialect import infobip, sparkpost
 from smtpbridge.dialect.body import rework
 from smtpbridge.dialect.bounds import USUAL, Bounds
-from smtpbridge.dialect.copies import Lot, Sharing, share_out
+from smtpbridge.dialect.copies import Sharing, share_out
 from smtpbridge.dialect.copy_fields import bcc_field, with_cc
 from smtpbridge.dialect.inline_css import can_inline
 from smtpbridge.dialect.instructions import Reading, Refusal, Remark
@@ -77,17 +77,21 @@ def translate(
     `defaults` are what the listener and the login of the sender say in place of `policy`; `body` is in wire form.
     With a `token`, the text that leads back to this message, the plan tells what to remember of it.
     """
-    if header.count(b"received") > _MOST_HOPS:
+    layout = layout_of(header.names)
+    if layout.hops > _MOST_HOPS:
         return Refusal(f"More than {_MOST_HOPS} Received fields: the message is in a loop", 554, "5.4.6", kind="loop")
-    header, reading = read_wishes(header, policy.bounds)
+    before = header
+    header, reading = read_wishes(before, policy.bounds)
     if isinstance(reading, Refusal):
         return reading
+    if header is not before:
+        layout = layout_of(header.names)
     wishes = reading.instructions
-    policy = policy.for_sender(defaults, subaccount)
+    if subaccount or defaults is not UNSAID:
+        policy = policy.for_sender(defaults, subaccount)
     judgement = judge(wishes, policy, subaccount, can_inline=bool(wishes.inline_css) and can_inline())
     if isinstance(judgement, Refusal):
         return judgement
-    layout = layout_of(header.names)
     clicks_tracked = infobip.tracks_clicks(wishes, policy, layout.own)
     reworked = rework(header, body, inline_css=judgement.inline_css, clicks_tracked=clicks_tracked)
     if reworked.too_many_links:
@@ -102,37 +106,35 @@ def translate(
         header = with_cc(header, wishes.cc)
         layout = layout_of(header.names)
     frame = _frame(header, layout, trace, fields.octets)
-    unsubscribe = [unsubscribe_fields(template, lot.recipients) if template else b"" for lot in sharing.lots]
-    transactions = [
-        Transaction(
-            judgement.account.upstream, _envelope(envelope, sender, lot.recipients), frame, _own_fields(lot, link)
-        )
-        for lot, link in zip(sharing.lots, unsubscribe, strict=True)
-    ]
+    transactions: list[Transaction] = []
     warnings = reading.warnings + judgement.warnings + fields.warnings + reworked.warnings
-    if template and not all(unsubscribe):
-        warnings += (_NO_UNSUBSCRIBE,)
-    notes = reading.notes + reworked.notes + _notes(envelope.sender, sender, sharing)
+    upstream = judgement.account.upstream
+    for lot in sharing.lots:
+        own = bcc_field(lot.bcc) if lot.bcc else b""
+        if template:
+            unsubscribe = unsubscribe_fields(template, lot.recipients)
+            own += unsubscribe
+            if not unsubscribe and _NO_UNSUBSCRIBE not in warnings:
+                warnings += (_NO_UNSUBSCRIBE,)
+        # Usually that of the message.
+        same = lot.recipients is envelope.recipients and sender == envelope.sender
+        to = envelope if same else Envelope(sender, lot.recipients)
+        transactions.append(Transaction(upstream, to, frame, own))
+    notes = reading.notes + reworked.notes
+    if sharing.sinks or sender != envelope.sender:
+        notes += _notes(envelope.sender, sender, sharing)
     known = None
     if token and b"x-ib-callback-data" not in layout.own:
         known = remembered(envelope, header, wishes, policy, subaccount, sharing)
     return Plan(tuple(transactions), warnings, notes, reworked.pieces, transactional, wishes, known)
 
 
-def _envelope(given: Envelope, sender: str, recipients: tuple[str, ...]) -> Envelope:
-    """Return the envelope of one transaction; usually that is the given one."""
-    usual = recipients is given.recipients and sender == given.sender
-    return given if usual else Envelope(sender, recipients)
-
-
-def _own_fields(lot: Lot, unsubscribe: bytes) -> bytes:
-    """Return the fields that only this transaction has."""
-    return bcc_field(lot.bcc) + unsubscribe if lot.bcc else unsubscribe
-
-
 def read_wishes(header: HeaderBlock, bounds: Bounds = USUAL) -> tuple[HeaderBlock, Reading | Refusal]:
     """Read X-MSYS-API; return the header without such lines as turned out to belong to it."""
-    values = header.values(API)
+    api = layout_of(header.names).api
+    if not api:
+        return header, sparkpost.NOTHING_READ
+    values = [header.value_at(at) for at in api]
     reading = sparkpost.read(values, bounds)
     if isinstance(reading, Reading) or b"" not in header.names:
         return header, reading
@@ -174,8 +176,12 @@ def _frame(header: HeaderBlock, layout: Layout, trace: Trace, new: bytes) -> Fra
         above.append(trace_fields.message_id(trace))
     if not layout.dated:
         above.append(trace_fields.date(trace))
-    above += [fields[at] for at in layout.above]
-    return Frame(b"".join(above), new + b"".join([fields[at] for at in layout.below]))
+    for run in layout.above:
+        above += fields[run]
+    below = [new]
+    for run in layout.below:
+        below += fields[run]
+    return Frame(b"".join(above), b"".join(below))
 
 
 def _notes(given: str, sent: str, sharing: Sharing) -> tuple[Remark, ...]:

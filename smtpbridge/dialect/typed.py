@@ -45,7 +45,7 @@ def quoted(text: str) -> str:
 
 def boolean(value: Json, field: str) -> bool | None:
     """Return a switch, which may come as true, 1, "1" or "true" and their opposites; None when it is absent."""
-    if value is None or isinstance(value, bool):
+    if value is None or value is True or value is False:
         return value
     if isinstance(value, str) and value in _ON_AND_OFF:
         return _ON_AND_OFF[value]

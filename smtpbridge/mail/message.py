@@ -6,10 +6,10 @@ addresses are ASCII text without angle brackets, as `smtp.paths` and
 `mail.addresses` let them in; the null reverse-path is the empty string.
 """
 
-from dataclasses import dataclass
+from smtpbridge.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Envelope:
     """The reverse-path and the forward-paths of one transaction."""
 

@@ -10,9 +10,10 @@ What must not be known here: sockets and the clock.  The time comes in as text
 that `rfc5322_date` made.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+
+from smtpbridge.values import value
 
 # RFC 5321, 4.5.3.1.2: a domain has at most 255 octets.
 _LONGEST_NAME = 255
@@ -23,7 +24,7 @@ _HOST_OCTETS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.
 _HOST = bytes(octet if octet in _HOST_OCTETS else ord("?") for octet in range(256))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Trace:
     """
     How one message reached the bridge.

@@ -114,7 +114,12 @@ class _Run:
 def decode(value: bytes) -> str:
     """Return the whole value as text, its encoded words replaced in place; raise `NotUtf8`."""
     # `find`, because `in` takes its left side for a number first and throws an error away.
-    return _utf8(value, 0, len(value), "strict") if value.find(b"=?") < 0 else _decode(value, "strict")
+    if value.find(b"=?") >= 0:
+        return _decode(value, "strict")
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise NotUtf8(error.start) from error
 
 
 def decode_text(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpbridge.dialect.callback_data import CallbackText, callback_text
-from smtpbridge.dialect.instructions import Instructions, Json
+from smtpbridge.dialect.instructions import Instructions, Json, Reading
 from smtpbridge.dialect.number import Number
+from smtpbridge.dialect.sparkpost import read
 
 _COLUMN = 20
 _TEXT = st.one_of(
@@ -130,6 +132,39 @@ def test_whatever_fits_reads_back_as_it_was_given(wishes: Instructions) -> None:
     elif not text.truncated:
         assert _value(text) == _as_given(wishes)
         assert list(_value(text)) == list(_as_given(wishes))
+
+
+_PLAIN_OR_NOT = st.text('a \\"\n\x7f\x80?=', max_size=4)
+_DOCUMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "campaign_id": st.text("a b\\u00fc", max_size=4),
+        "tags": st.lists(st.one_of(_PLAIN_OR_NOT, st.integers(), st.booleans(), st.none()), max_size=4),
+        "metadata": st.dictionaries(_PLAIN_OR_NOT, st.one_of(_PLAIN_OR_NOT, st.integers(), st.lists(_PLAIN_OR_NOT))),
+    },
+)
+
+
+@given(_DOCUMENTS, st.booleans(), st.booleans(), st.integers(20, 200))
+def test_text_that_its_reader_found_plain_is_written_the_same(
+    document: dict[str, Any], ascii_only: bool, lenient: bool, limit: int
+) -> None:
+    value = json.dumps(document, ensure_ascii=ascii_only).replace("\\n", "\n" if lenient else "\\n").encode()
+    found = read([value])
+    assert isinstance(found, Reading)
+
+    looked_through = replace(found.instructions, plain=False)
+
+    assert callback_text(found.instructions, limit, _COLUMN) == callback_text(looked_through, limit, _COLUMN)
+
+
+def test_plain_text_is_known_to_be() -> None:
+    plain, escaped = read([b'{"tags": ["a"]}']), read([b'{"tags": ["\\u0061"]}'])
+
+    assert isinstance(plain, Reading)
+    assert isinstance(escaped, Reading)
+    assert plain.instructions.plain
+    assert not escaped.instructions.plain
 
 
 @given(_WISHES, st.integers(50, 3000))

@@ -22,11 +22,15 @@ NAMES = st.sampled_from(
 )
 
 
+def _places(runs: tuple[slice, ...]) -> list[int]:
+    return [at for run in runs for at in range(100)[run]]
+
+
 @given(st.lists(NAMES, max_size=100).map(tuple))
 def test_every_field_leaves_once_and_in_order_unless_it_never_leaves(names: tuple[bytes, ...]) -> None:
     layout = layout_of(names)
 
-    leaving = [*layout.above, *layout.below]
+    leaving = _places((*layout.above, *layout.below))
     assert leaving == sorted(set(leaving))
     staying = {names[at] for at in range(len(names)) if at not in leaving}
     assert staying <= {b"x-msys-api", b"x-msys-other", b"bcc", b"resent-bcc", b"x-binding"}
@@ -36,19 +40,19 @@ def test_every_field_leaves_once_and_in_order_unless_it_never_leaves(names: tupl
 def test_new_fields_go_to_the_place_of_the_first_api_field() -> None:
     layout = layout_of((b"from", b"bcc", b"x-msys-api", b"to", b"x-msys-api", b"subject"))
 
-    assert (layout.above, layout.below) == ((0,), (3, 5))
+    assert (_places(layout.above), _places(layout.below)) == ([0], [3, 5])
 
 
 def test_new_fields_go_above_a_line_that_is_no_field() -> None:
     layout = layout_of((b"from", b"", b"x-msys-api", b"to"))
 
-    assert (layout.above, layout.below) == ((0,), (1, 3))
+    assert (_places(layout.above), _places(layout.below)) == ([0], [1, 3])
 
 
 def test_without_such_a_place_new_fields_go_below_all_others() -> None:
     layout = layout_of((b"from", b"to"))
 
-    assert (layout.above, layout.below) == ((0, 1), ())
+    assert (layout.above, layout.below) == ((slice(0, 2),), ())
 
 
 @pytest.mark.parametrize("many", [1, 100])
@@ -57,7 +61,7 @@ def test_a_header_that_is_too_large_to_be_remembered_is_read_the_same(many: int)
 
     layout = layout_of(names)
 
-    assert layout.above == tuple(range(len(names)))
+    assert layout.above == (slice(0, len(names)),)
     assert layout.own == {b"x-ib-track"}
     assert layout.dated
     assert layout.identified

@@ -8,7 +8,7 @@ file's name begins with that of its header, and goes on with how the library was
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def leaves(value: Any, path: str = "") -> dict[str, Any]:
 
 def changes(found: Instructions, wish: Instructions) -> dict[str, Any]:
     """Return what was found where it is not what was wished; None where nothing was found."""
-    before, after = leaves(asdict(wish)), leaves(asdict(found))
+    before, after = leaves(asdict(wish)), leaves(asdict(replace(found, plain=wish.plain)))
     return {path: after.get(path) for path in sorted(before.keys() | after) if before.get(path) != after.get(path)}
 
 
