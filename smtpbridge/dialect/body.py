@@ -25,12 +25,13 @@ What must not be known here: what HTML looks like inside, and where the body is 
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from smtpbridge.dialect.html import Mark, short_lines, tracked_links, unmarked_html, unmarked_text
 from smtpbridge.dialect.inline_css import CannotInline, has_style, inlined
 from smtpbridge.dialect.instructions import Remark
+from smtpbridge.dialect.layout import layout_of
 from smtpbridge.dialect.plan import Kept, New, Piece
 from smtpbridge.mail.encodings import Encoding, decode, encode, plain, wire
 from smtpbridge.mail.headers import HeaderBlock
@@ -44,11 +45,16 @@ _LARGEST_PART = 8 * 1024 * 1024
 # Quoted-printable may break a line anywhere, also within a word.
 _SOFT = rb"(?:=\r\n)?"
 # The search runs for the dash, which base64 does not have: an attachment costs next to nothing.
-_MARKED = re.compile(rb"-(?i:" + _SOFT.join((b"m", b"s", b"y", b"s", b"-")).join((_SOFT, rb")")))
+_MARK = rb"(?i:" + _SOFT.join((b"m", b"s", b"y", b"s", b"-")).join((_SOFT, rb")"))
+_MARKED = re.compile(rb"-" + _MARK)
+# The same, or (then with a group) a part that may be in base64.  What follows may be cut by the end of a block.
+_MARKED_OR_ENCODED = re.compile(rb"-(?:" + _MARK + rb"|((?i:encoding))[ \t]*+(?:\Z|:\s*+(?:[bB]|\Z)))")
 # Every link to http(s) has one; so have others, and only too many of them lead to a closer look.  Some templates write
 # slashes as character references.
 _ADDRESS = re.compile(rb":" + _SOFT + rb"[/&]")
-_BASE64 = re.compile(rb"64(?<=[bB][aA][sS][eE]64)")
+_BASE64 = re.compile(rb"(?i:base64)")
+# Where dashes are as rare as that (one in so many octets), looking at each on its own pays.
+_FEW, _RARE = 32, 512
 # What may be cut by the end of a block: the longest match less one.
 _OVERLAP = 32
 _HTML = b"text/html"
@@ -82,22 +88,24 @@ def rework(header: HeaderBlock, body: Octets, *, inline_css: bool, clicks_tracke
 
 def _concerns_us(header: HeaderBlock, body: Octets, clicks_tracked: bool) -> bool:
     """Look over the body once: tell whether a text part may have to be read."""
-    types = header.values(b"content-type")
-    encoded = any(map(_BASE64.search, header.values(b"content-transfer-encoding")))
-    if encoded and (not types or b"text/" in types[0].lower()):
-        return True
-    several = bool(types) and b"multipart/" in types[0].lower()
-    hidden, texts, links = False, False, 0
-    for block in _blocks(body):
-        if _MARKED.search(block):
+    layout = layout_of(header.names)
+    # `find`, because `in` takes its left side for a number first and throws an error away.
+    media = header.value_at(layout.types[0]).lower() if layout.types else b"text/"
+    for at in layout.encodings:
+        if _BASE64.search(header.value_at(at)) and media.find(b"text/") >= 0:
             return True
-        if several:
-            # The two may stand in different blocks: what was seen is remembered.
-            hidden = hidden or _BASE64.search(block) is not None
-            texts = texts or b"text/" in block or b"Text/" in block or b"TEXT/" in block
-            if hidden and texts and _has_hidden_text(header, body):
+    wanted = _MARKED_OR_ENCODED if media.find(b"multipart/") >= 0 else _MARKED
+    links = 0
+    for block in _blocks(body):
+        found = _search(wanted, block)
+        if found is not None and found.lastindex:
+            if _has_hidden_text(header, body):
                 return True
-            several = not (hidden and texts)
+            # All parts were seen.
+            wanted = _MARKED
+            found = _search(wanted, block)
+        if found is not None:
+            return True
         if clicks_tracked:
             links += len(_ADDRESS.findall(block))
             if links > _MOST_LINKS:
@@ -113,10 +121,26 @@ def _is_text(part: Part) -> bool:
     return part.media.name in (_HTML, b"text/plain") and not part.attachment
 
 
-def _blocks(body: Octets) -> Iterator[bytes]:
+def _blocks(body: Octets) -> Iterable[bytes]:
     size = len(body)
-    for at in range(0, size, BLOCK):
-        yield body[at : min(at + BLOCK + _OVERLAP, size)]
+    if size <= BLOCK:
+        return (body[0:size],)
+    return (body[at : min(at + BLOCK + _OVERLAP, size)] for at in range(0, size, BLOCK))
+
+
+def _search(wanted: re.Pattern[bytes], block: bytes) -> re.Match[bytes] | None:
+    """Do what `wanted.search` does, for an expression that begins with a dash."""
+    at = block.find(b"-")
+    looks = 0
+    while at >= 0:
+        # To find an octet is far cheaper than to search for the expression, unless there are many of them.
+        if looks > _FEW + at // _RARE:
+            return wanted.search(block, at)
+        if found := wanted.match(block, at):
+            return found
+        looks += 1
+        at = block.find(b"-", at + 1)
+    return None
 
 
 class _Texts:

@@ -348,6 +348,34 @@ def test_whatever_the_lines_the_result_is_wire_form_made_of_ordered_pieces(
     assert wire.count(b"\r\n.") == wire.count(b"\r\n..")
 
 
+_BEGINNINGS = st.sampled_from([b"-", b"-m", b"-ms-", b"-encoding", b": b", b"x" * 700, b"- - " * 40, b"x\r\n"])
+
+
+@given(st.lists(_BEGINNINGS), st.sampled_from([_LINK, _LINK.upper(), _LINK.replace("msys", "m=\r\nsys"), "x"]))
+def test_marks_are_seen_however_often_something_begins_like_them(beginnings: list[bytes], last: str) -> None:
+    header = _HTML + b"Content-Transfer-Encoding: quoted-printable\r\n"
+    body = b"".join(beginnings) + last.replace('"', "").replace("=0", "=3D0").encode() + b"\r\n"
+
+    assert bool(_kinds(_rework(header, body))) == (last != "x")
+
+
+@given(st.lists(_BEGINNINGS), st.sampled_from([b"base64", b"BASE64", b"Base64", b"7bit"]))
+def test_base64_is_seen_however_often_something_begins_like_it(beginnings: list[bytes], encoding: bytes) -> None:
+    html = base64.b64encode(_LINK.encode()) + b"\r\n"
+    field = b"Content-Type: text/html\r\nContent-Transfer-Encoding: " + encoding
+    body = b"".join(beginnings) + b"\r\n--b\r\n" + field + b"\r\n\r\n" + html + b"--b--\r\n"
+
+    assert bool(_kinds(_rework(_MIXED, body))) == (encoding != b"7bit")
+
+
+@pytest.mark.parametrize("blanks", [b" ", b"\r\n" + b" " * 40])
+def test_base64_is_seen_where_two_blocks_meet(blanks: bytes) -> None:
+    html = base64.b64encode(_LINK.encode()) + b"\r\n"
+    part = b"\r\n--b\r\nContent-Type: text/html\r\nContent-Transfer-Encoding:" + blanks + b"base64\r\n\r\n" + html
+    for before in range(BLOCK - 90, BLOCK, 7):
+        assert _rework(_MIXED, b"x" * before + part + b"--b--\r\n").pieces is not None
+
+
 @given(_HEADERS, st.binary(), st.booleans(), st.booleans())
 def test_any_octets_give_a_result(header: bytes, body: bytes, inline_css: bool, clicks_tracked: bool) -> None:
     reworked = _rework(header, b"-msys-" + body, inline_css=inline_css, clicks_tracked=clicks_tracked)
