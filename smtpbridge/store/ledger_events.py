@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from smtpbridge.store.insertion import insert
 from smtpbridge.store.ledger import Delivery, EventFilter, Kept, Outgoing, Standing
 from smtpbridge.store.ledger_schema import DEAD, DELIVERED, SENDING, STANDINGS
 from smtpbridge.store.rows import storable
@@ -12,6 +13,8 @@ from smtpbridge.store.rows import storable
 # Before the first of all: where a listing begins.
 START = (-1e300, 0)
 
+_EVENT = "event (id, type, at, recipient, subaccount)"
+_NEW = "ON CONFLICT DO NOTHING RETURNING row, id"
 _KEPT = """
     SELECT row, id, type, payload.octets, at, recipient, subaccount FROM event JOIN payload ON payload.event = event.row
 """
@@ -30,22 +33,21 @@ _AGAIN = f"""
 _OF = "target = (SELECT row FROM target WHERE name = ?)"
 
 
-def add(connection: sqlite3.Connection, events: Iterable[Outgoing]) -> None:
+def add(connection: sqlite3.Connection, events: Sequence[Outgoing]) -> None:
     """Add events, and let each wait for its targets; leave those that are there already as they are."""
-    number, waiting = 0, Counter[int]()
-    for event in events:
-        added = connection.execute(
-            "INSERT INTO event (id, type, at, recipient, subaccount) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (event.id, event.type, event.at, storable(event.recipient), event.subaccount),
-        )
-        if added.rowcount:
-            row, number = added.lastrowid, number + 1
-            connection.execute("INSERT INTO payload VALUES (?, ?)", (row, event.octets))
-            targets = {_target(connection, name) for name in event.targets}
-            connection.executemany("INSERT INTO delivery VALUES (?, ?, 0)", [(row, target) for target in targets])
-            waiting.update(targets)
-    connection.execute("UPDATE tally SET events = events + ?", (number,))
-    _note(connection, waiting, Counter())
+    rows = [(one.id, one.type, one.at, storable(one.recipient), one.subaccount) for one in events]
+    added = insert(connection, _EVENT, rows, _NEW)
+    # Of two with one id the first is added.
+    by_id = {one.id: one for one in reversed(events)}
+    new = [(row, by_id[id_]) for row, id_ in added]
+    insert(connection, "payload", [(row, one.octets) for row, one in new])
+    numbers = {
+        name: _target(connection, name) for name in dict.fromkeys(name for _, one in new for name in one.targets)
+    }
+    deliveries = [(row, numbers[name], 0) for row, one in new for name in dict.fromkeys(one.targets)]
+    insert(connection, "delivery", deliveries)
+    connection.execute("UPDATE tally SET events = events + ?", (len(new),))
+    _note(connection, Counter([target for _, target, _ in deliveries]), Counter())
 
 
 def page(
