@@ -1,44 +1,39 @@
 """
-Insert many rows with few statements.
+Insert many rows with one statement.
 
-Each statement that runs gives the interpreter away and has to get it back, from a thread that is busy with the next
-messages; that costs more than the rows.  So rows go in by the hundred.  Where there are fewer, they go in by powers of
-two: the statements are then always the same few, and SQLite has parsed them before.
+Each statement that runs, and each row that it returns, gives the interpreter away and has to get it back, from a thread
+that is busy with the next messages; that costs more than the rows.  So rows go in by the hundred.  A statement has room
+for a power of two of them, and what is too much room stays empty: the statements are then always the same few, and
+SQLite has parsed them before.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import chain
-from typing import Any
 
 # SQLite takes 32,766 values in one statement.
 _MOST = 256
 
 
-def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Sequence[object]], rest: str = "") -> list[Any]:
+def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Sequence[object]], rest: str = "") -> int:
     """
-    Insert `rows`, which are of one length, `into` a table (with its columns) in their order.
+    Insert `rows`, which are of one length, `into` a table (with its columns), and return how many were inserted.
 
-    `rest` stands behind the values; what it makes the statements return is returned.
+    The first value of a row is never None.  `rest` stands behind the rows.
     """
-    returned: list[Any] = []
-    for part in _parts(rows):
-        statement = _statement(into, len(part[0]), len(part), rest)
-        returned += connection.execute(statement, list(chain.from_iterable(part))).fetchall()
-    return returned
-
-
-def _parts(rows: Sequence[Sequence[object]]) -> Iterator[Sequence[Sequence[object]]]:
-    at, left = 0, len(rows)
-    while left:
-        # The largest power of two that is left.
-        number = min(_MOST, 1 << left.bit_length() - 1)
-        yield rows[at : at + number]
-        at, left = at + number, left - number
+    inserted = 0
+    for start in range(0, len(rows), _MOST):
+        part = rows[start : start + _MOST]
+        columns, room = len(part[0]), 1 << (len(part) - 1).bit_length()
+        values = [*chain.from_iterable(part), *[None] * (columns * (room - len(part)))]
+        inserted += connection.execute(_statement(into, columns, room, rest), values).rowcount
+    return inserted
 
 
 @cache
 def _statement(into: str, columns: int, rows: int, rest: str) -> str:
     row = f"({', '.join('?' * columns)})"
-    return f"INSERT INTO {into} VALUES {', '.join([row] * rows)} {rest}"
+    given = ", ".join([row] * rows)
+    # SQLite names the columns of VALUES so.
+    return f"INSERT INTO {into} SELECT * FROM (VALUES {given}) WHERE column1 IS NOT NULL {rest}"

@@ -2,17 +2,22 @@
 
 import sqlite3
 from collections.abc import Sequence
+from itertools import accumulate
 
 from smtpbridge.store.ledger import Batch, DeadBatch, TargetCounts
 from smtpbridge.store.ledger_schema import DEAD, DELIVERED, SENDING
 from smtpbridge.store.rows import storable
 
 _OF = "target = (SELECT row FROM target WHERE name = ?)"
-_WAITING = f"SELECT event FROM delivery WHERE {_OF} AND batch = 0 ORDER BY event LIMIT ?"
-# The first condition is for the index, which holds no events that are in no batch.
+_WAITING = "SELECT event FROM delivery WHERE target = ? AND batch = 0 ORDER BY event LIMIT ?"
+_PUT = f"UPDATE delivery SET batch = ? WHERE target = ? AND event IN ({_WAITING})"
+# One row for all: each gives the interpreter away and takes it back (see `insertion`).  The first condition is for the
+# index, which holds no events that are in no batch.
 _EVENTS = """
-    SELECT octets FROM delivery JOIN payload ON payload.event = delivery.event
-    WHERE delivery.batch > 0 AND delivery.batch = ? ORDER BY delivery.event
+    SELECT group_concat(length(octets)), CAST(group_concat(octets, '') AS BLOB) FROM (
+        SELECT octets FROM delivery JOIN payload ON payload.event = delivery.event
+        WHERE delivery.batch > 0 AND delivery.batch = ? ORDER BY delivery.event
+    )
 """
 _DUE = f"""
     SELECT row, id, attempts, created_at FROM batch
@@ -31,18 +36,17 @@ _DEAD_BATCHES = f"""
 
 def form(connection: sqlite3.Connection, batch_id: str, target: str, most: int, now: float) -> Batch | None:
     """Put the events that have waited for longest into a batch."""
-    events = [event for (event,) in connection.execute(_WAITING, (target, most))]
-    if not events:
+    found = connection.execute("SELECT row, waiting FROM target WHERE name = ?", (target,)).fetchone()
+    if found is None or not found[1]:
         return None
-    ((number,),) = connection.execute("SELECT row FROM target WHERE name = ?", (target,)).fetchall()
+    number, waiting = found
+    events = min(most, waiting)
     row = connection.execute(
         "INSERT INTO batch (id, target, standing, created_at, next_attempt, events) VALUES (?, ?, ?, ?, ?, ?)",
-        (batch_id, number, SENDING, now, now, len(events)),
+        (batch_id, number, SENDING, now, now, events),
     ).lastrowid
-    connection.executemany(
-        "UPDATE delivery SET batch = ? WHERE event = ? AND target = ?", ((row, event, number) for event in events)
-    )
-    connection.execute("UPDATE target SET waiting = waiting - ? WHERE row = ?", (len(events), number))
+    connection.execute(_PUT, (row, number, number, events))
+    connection.execute("UPDATE target SET waiting = waiting - ? WHERE row = ?", (events, number))
     return Batch(batch_id, target, 0, _octets(connection, row), now)
 
 
@@ -100,7 +104,9 @@ def _events_of(connection: sqlite3.Connection, target: str, standing: int) -> in
 
 
 def _octets(connection: sqlite3.Connection, row: int | None) -> tuple[bytes, ...]:
-    return tuple(octets for (octets,) in connection.execute(_EVENTS, (row,)))
+    lengths, joined = connection.execute(_EVENTS, (row,)).fetchone()
+    ends = list(accumulate(map(int, lengths.split(","))))
+    return tuple([joined[start:end] for start, end in zip([0, *ends], ends, strict=False)])
 
 
 def _change(connection: sqlite3.Connection, changes: str, values: Sequence[object], batch_id: str) -> bool:

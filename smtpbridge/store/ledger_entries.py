@@ -13,13 +13,10 @@ _FIND = """
 
 def enter(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
     """Write entries down."""
-    if not entries:
-        return
-    insert(connection, "entry (token, at, common)", [(one.token, one.at, one.common) for one in entries])
-    ((last,),) = connection.execute("SELECT max(row) FROM entry")
-    # Rows are numbered one by one, in the order of the values.
-    first = last - len(entries) + 1
-    copies = [(row, copy.recipient, copy.own) for row, one in enumerate(entries, first) for copy in one.copies]
+    ((last,),) = connection.execute("SELECT coalesce(max(row), 0) FROM entry").fetchall()
+    numbered = list(enumerate(entries, last + 1))
+    insert(connection, "entry", [(row, one.token, one.at, one.common) for row, one in numbered])
+    copies = [(row, copy.recipient, copy.own) for row, one in numbered for copy in one.copies]
     insert(connection, "copy", copies)
 
 

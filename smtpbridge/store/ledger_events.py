@@ -13,8 +13,10 @@ from smtpbridge.store.rows import storable
 # Before the first of all: where a listing begins.
 START = (-1e300, 0)
 
-_EVENT = "event (id, type, at, recipient, subaccount)"
-_NEW = "ON CONFLICT DO NOTHING RETURNING row, id"
+# No number is given again (see `ledger_schema`); SQLite keeps the highest of them here.
+_LAST = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'"
+_LET_WAIT = "UPDATE target SET waiting = waiting + ? WHERE name = ? RETURNING row"
+_NEW_TARGET = "INSERT INTO target (waiting, name) VALUES (?, ?) RETURNING row"
 _KEPT = """
     SELECT row, id, type, payload.octets, at, recipient, subaccount FROM event JOIN payload ON payload.event = event.row
 """
@@ -35,19 +37,18 @@ _OF = "target = (SELECT row FROM target WHERE name = ?)"
 
 def add(connection: sqlite3.Connection, events: Sequence[Outgoing]) -> None:
     """Add events, and let each wait for its targets; leave those that are there already as they are."""
-    rows = [(one.id, one.type, one.at, storable(one.recipient), one.subaccount) for one in events]
-    added = insert(connection, _EVENT, rows, _NEW)
-    # Of two with one id the first is added.
-    by_id = {one.id: one for one in reversed(events)}
-    new = [(row, by_id[id_]) for row, id_ in added]
+    ((last,),) = connection.execute(_LAST).fetchall()
+    new = list(enumerate(events, last + 1))
+    rows = [(row, one.id, one.type, one.at, storable(one.recipient), one.subaccount) for row, one in new]
+    if insert(connection, "event", rows, "ON CONFLICT DO NOTHING") < len(rows):
+        added = {row for (row,) in connection.execute("SELECT row FROM event WHERE row > ?", (last,))}
+        new = [(row, one) for row, one in new if row in added]
     insert(connection, "payload", [(row, one.octets) for row, one in new])
-    numbers = {
-        name: _target(connection, name) for name in dict.fromkeys(name for _, one in new for name in one.targets)
-    }
+    waiting = Counter([name for _, one in new for name in dict.fromkeys(one.targets)])
+    numbers = {name: _let_wait(connection, name, number) for name, number in waiting.items()}
     deliveries = [(row, numbers[name], 0) for row, one in new for name in dict.fromkeys(one.targets)]
     insert(connection, "delivery", deliveries)
     connection.execute("UPDATE tally SET events = events + ?", (len(new),))
-    _note(connection, Counter([target for _, target, _ in deliveries]), Counter())
 
 
 def page(
@@ -117,11 +118,12 @@ def _note(connection: sqlite3.Connection, waiting: Counter[int], batched: Counte
     connection.executemany("DELETE FROM batch WHERE row = ? AND events = 0", ((row,) for row in batched))
 
 
-def _target(connection: sqlite3.Connection, name: str) -> int:
-    found = connection.execute("SELECT row FROM target WHERE name = ?", (name,)).fetchone()
-    if found is None:
-        found = connection.execute("INSERT INTO target (name) VALUES (?) RETURNING row", (name,)).fetchone()
-    return int(found[0])
+def _let_wait(connection: sqlite3.Connection, target: str, number: int) -> int:
+    """Let so many more events wait for a target, which may be a new one, and return its row."""
+    values = (number, target)
+    found = connection.execute(_LET_WAIT, values).fetchall()
+    ((row,),) = found or connection.execute(_NEW_TARGET, values).fetchall()
+    return int(row)
 
 
 def _kept(connection: sqlite3.Connection, row: Sequence[Any]) -> Kept:

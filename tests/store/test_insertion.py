@@ -20,24 +20,24 @@ def test_the_rows_are_there_in_their_order_and_numbered_one_by_one(number: int) 
     connection = table()
     rows = [(f"name {at}", b"octets %d" % at) for at in range(number)]
 
-    assert insert(connection, "one (name, octets)", rows) == []
+    assert insert(connection, "one (name, octets)", rows) == number
 
     kept = connection.execute("SELECT row, name, octets FROM one ORDER BY row").fetchall()
     assert kept == [(at, *row) for at, row in enumerate(rows, 1)]
 
 
 @given(st.lists(st.integers(0, 400), max_size=600))
-def test_what_the_statements_return_is_returned_for_all_of_them(numbers: list[int]) -> None:
+def test_rows_that_are_there_already_are_not_counted(numbers: list[int]) -> None:
     connection = table()
     rows = [(str(number), b"") for number in numbers]
 
-    added = insert(connection, "one (name, octets)", rows, "ON CONFLICT DO NOTHING RETURNING row, name")
+    assert insert(connection, "one (name, octets)", rows, "ON CONFLICT DO NOTHING") == len(set(numbers))
 
-    assert sorted(added) == connection.execute("SELECT row, name FROM one ORDER BY row").fetchall()
-    assert sorted(name for _, name in added) == sorted({name for name, _ in rows})
+    kept = [name for (name,) in connection.execute("SELECT name FROM one ORDER BY row")]
+    assert kept == list(dict.fromkeys(name for name, _ in rows))
 
 
-@pytest.mark.parametrize(("number", "statements"), [(256, 1), (257, 2), (255, 8), (768, 3)])
+@pytest.mark.parametrize(("number", "statements"), [(1, 1), (255, 1), (256, 1), (257, 2), (768, 3)])
 def test_statements_are_few(number: int, statements: int) -> None:
     connection, seen = table(), list[str]()
     connection.set_trace_callback(seen.append)
