@@ -195,11 +195,11 @@ class Letter:
         self._known = known
         self._metadata = written_metadata(known.shared)
         self._at = correlation.epoch()
-        self._transmission = transmission_id(self._at, chance(CHANCE_FOR_TRANSMISSION))
-        octets = chance(CHANCE_FOR_MESSAGE * len(known.copies))
+        octets = chance(CHANCE_FOR_TRANSMISSION + CHANCE_FOR_MESSAGE * len(known.copies))
+        self._transmission = transmission_id(self._at, octets[:CHANCE_FOR_TRANSMISSION])
         self._message_ids = [
             message_id(self._at, octets[at : at + CHANCE_FOR_MESSAGE])
-            for at in range(0, len(octets), CHANCE_FOR_MESSAGE)
+            for at in range(CHANCE_FOR_TRANSMISSION, len(octets), CHANCE_FOR_MESSAGE)
         ]
 
     def entry(self, token: bytes) -> Entry:

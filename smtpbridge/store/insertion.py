@@ -20,13 +20,15 @@ def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Sequence[ob
     """
     Insert `rows`, which are of one length, `into` a table (with its columns), and return how many were inserted.
 
-    The first value of a row is never None.  `rest` stands behind the rows.
+    The first value of a row is octets or a number above 0.  `rest` stands behind the rows.
     """
     inserted = 0
     for start in range(0, len(rows), _MOST):
         part = rows[start : start + _MOST]
         columns, room = len(part[0]), 1 << (len(part) - 1).bit_length()
-        values = [*chain.from_iterable(part), *[None] * (columns * (room - len(part)))]
+        # `sqlite3` takes a bytearray as it is, and asks around what to do with bytes.
+        values = [bytearray(one) if type(one) is bytes else one for one in chain.from_iterable(part)]
+        values += [0] * (columns * (room - len(part)))
         inserted += connection.execute(_statement(into, columns, room, rest), values).rowcount
     return inserted
 
@@ -35,5 +37,5 @@ def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Sequence[ob
 def _statement(into: str, columns: int, rows: int, rest: str) -> str:
     row = f"({', '.join('?' * columns)})"
     given = ", ".join([row] * rows)
-    # SQLite names the columns of VALUES so.
-    return f"INSERT INTO {into} SELECT * FROM (VALUES {given}) WHERE column1 IS NOT NULL {rest}"
+    # SQLite names the columns of VALUES so; to it any octets are more than a number.
+    return f"INSERT INTO {into} SELECT * FROM (VALUES {given}) WHERE column1 > 0 {rest}"
