@@ -163,7 +163,11 @@ class DeadBatch:
 
 @dataclass(frozen=True, slots=True)
 class TargetCounts:
-    """Of one target: events in no batch and when the oldest came, events in open batches, and undeliverable ones."""
+    """
+    Of one target: events in no batch, events in open batches, and undeliverable ones.
+
+    `oldest_at` is when the oldest came of those in no batch or in an open one.
+    """
 
     target: str
     waiting: int

@@ -27,6 +27,13 @@ _OLDEST = f"""
     SELECT at FROM delivery JOIN event ON event.row = delivery.event
     WHERE {_OF} AND batch = 0 ORDER BY delivery.event LIMIT 1
 """
+# Events are numbered in the order of their coming, so the first of each batch is its oldest.
+_OLDEST_SENDING = f"""
+    SELECT min(at) FROM event WHERE row IN (
+        SELECT (SELECT min(event) FROM delivery WHERE delivery.batch > 0 AND delivery.batch = batch.row)
+        FROM batch WHERE {_OF} AND standing = {SENDING}
+    )
+"""
 _EVENTS_OF_BATCHES = f"SELECT coalesce(sum(events), 0) FROM batch WHERE {_OF} AND standing ="
 _DEAD_BATCHES = f"""
     SELECT id, target.name, events, attempts, created_at, answer
@@ -92,9 +99,15 @@ def dead_list(connection: sqlite3.Connection, target: str | None) -> tuple[DeadB
 def counts(connection: sqlite3.Connection) -> tuple[TargetCounts, ...]:
     """Count the events of each target that has ever had one."""
     names = [name for (name,) in connection.execute("SELECT name FROM target ORDER BY name").fetchall()]
-    return tuple(
-        TargetCounts(name, *waiting(connection, name), *(_events_of(connection, name, in_) for in_ in (SENDING, DEAD)))
-        for name in names
+    return tuple(_counts(connection, name) for name in names)
+
+
+def _counts(connection: sqlite3.Connection, target: str) -> TargetCounts:
+    number, oldest = waiting(connection, target)
+    ((oldest_sending,),) = connection.execute(_OLDEST_SENDING, (target,)).fetchall()
+    sending, dead = (_events_of(connection, target, standing) for standing in (SENDING, DEAD))
+    return TargetCounts(
+        target, number, min((at for at in (oldest, oldest_sending) if at is not None), default=None), sending, dead
     )
 
 
