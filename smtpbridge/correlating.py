@@ -13,7 +13,6 @@ from smtpbridge.dialect.audience import Listening
 from smtpbridge.dialect.token import OCTETS, Tokens
 from smtpbridge.relay.correlation import Correlation
 from smtpbridge.relay.deadlines import Deadlines
-from smtpbridge.relay.injections import Injections
 from smtpbridge.relay.ledger_keeper import LedgerKeeper
 from smtpbridge.settings.event_values import Events
 from smtpbridge.settings.values import Config
@@ -36,7 +35,6 @@ def correlation_for(
     keeper = LedgerKeeper(lambda: SqliteLedger(config.store.path, new_id), reactor, deadlines, probe)
     return Correlation(
         keeper,
-        Injections(keeper, deadlines),
         Tokens(said.secret.reveal()),
         said.options,
         listening_of(said),

@@ -166,20 +166,13 @@ def _read_proxy(name: str, text: str) -> Proxy:
 
 
 def _terms(said: Events) -> admission.Terms:
-    login, signature = None, None
+    login = None
     if said.basic is not None:
         login = admission.Login(said.basic.username, said.basic.password)
-    if said.signature is not None:
-        signature = admission.Signature(
-            said.signature.header,
-            said.signature.key,
-            admission.Algorithm(said.signature.algorithm.value),
-            admission.Encoding(said.signature.encoding.value),
-        )
     return admission.Terms(
         path=Secret(said.path.encode("ascii")),
         login=login,
-        signature=signature,
+        signature=said.signature,
         allow=said.allow,
         max_body=said.max_body_bytes,
         max_rate=said.max_requests_per_second,

@@ -38,7 +38,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "relay": {"smtp", "dialect", "mail", "store"},
     "sandbox": {"smtp", "mail"},
     "store": {"mail"},
-    "events": {"dialect", "mail", "store"},
+    "events": {"dialect", "mail", "store", "signature"},
+    # What settings read and the inbox asks for.
+    "signature": set(),
     # Who may look at a page is guessed as who may send is.
     "ops": {"store", "relay.guesses"},
     "config": {"settings", "toml_table", "dialect.policy", "mail", "machine"},
@@ -48,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "machine": {"settings"},
     "settings": {
         "toml_table",
+        "signature",
         "dialect.policy",
         "dialect.bounce_class",
         "dialect.event_options",

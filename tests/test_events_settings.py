@@ -15,15 +15,13 @@ from smtpbridge.dialect.token import inbox_path
 from smtpbridge.secret import Secret
 from smtpbridge.settings.event_values import (
     EVERY_TYPE,
-    Algorithm,
     Basic,
-    Encoding,
     Events,
     HeaderToken,
     OAuth2,
-    Signature,
     Target,
 )
+from smtpbridge.signature import Algorithm, Encoding, Signature
 
 SECRET = b"a-long-random-secret-of-the-inbox"
 EXAMPLE = Path(__file__).parent.parent / "etc" / "smtpbridge.toml"

@@ -1,5 +1,6 @@
 """
-Make SparkPost's events of what the bridge itself knows: that it took a message, and that it gave a recipient up.
+Make SparkPost's events of what the bridge itself knows of a recipient: that it gave it up.  (`injections` tell that it
+took a message.)
 
 Infobip is not the receiving server, so what it refuses says nothing sure about a mailbox, and no class here is hard.
 
@@ -14,13 +15,6 @@ from smtpbridge.dialect.sent import Sent
 from smtpbridge.dialect.sparkpost_event import TIMED_OUT, Event, EventType, event
 
 _UNKNOWN = "550 5.0.0 [internal] the message could not be handed on"
-
-
-def injection(sent: Sent, options: EventOptions) -> tuple[Event, ...]:
-    """Return the event of a message that was accepted: one, or none where these are switched off."""
-    if not options.injection:
-        return ()
-    return (event(EventType.INJECTION, _key("injection", sent), sent.injected_at, sent, "", options.account, {}),)
 
 
 def expired(sent: Sent, at: float, options: EventOptions) -> Event:
@@ -45,8 +39,5 @@ def _given_up(type_: EventType, sent: Sent, at: float, found: BounceClass, reaso
         "raw_reason": reason,
     }
     # A recipient is given up once.
-    return event(type_, _key("given-up", sent), at, sent, "", options.account, own)
-
-
-def _key(what: str, sent: Sent) -> str:
-    return f"{what}\0{sent.transmission_id}\0{sent.message_id}"
+    key = f"given-up\0{sent.transmission_id}\0{sent.message_id}"
+    return event(type_, key, at, sent, "", options.account, own)

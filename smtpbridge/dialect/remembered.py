@@ -31,9 +31,15 @@ class Remembered:
 
 
 def remembered(
-    envelope: Envelope, header: HeaderBlock, wishes: Instructions, policy: Policy, subaccount: str, sharing: Sharing
+    envelope: Envelope,
+    header: HeaderBlock,
+    wishes: Instructions,
+    policy: Policy,
+    subaccount: str,
+    sharing: Sharing,
+    own: frozenset[bytes],
 ) -> Remembered:
-    """Return what is known of a message that goes to the lots of `sharing`."""
+    """Return what is known of a message that goes to the lots of `sharing`; `own` names the sender's `x-ib-` fields."""
     opens = policy.open_tracking if wishes.open_tracking is None else wishes.open_tracking
     clicks = policy.click_tracking if wishes.click_tracking is None else wishes.click_tracking
     shared = Shared(
@@ -43,8 +49,8 @@ def remembered(
         subject=_subject(header),
         friendly_from=author(header) or envelope.sender,
         msg_from=envelope.sender,
-        open_tracking=_said(header, b"x-ib-track-opens", opens),
-        click_tracking=_said(header, b"x-ib-track-clicks", clicks),
+        open_tracking=_said(header, b"x-ib-track-opens", opens) if own else opens,
+        click_tracking=_said(header, b"x-ib-track-clicks", clicks) if own else clicks,
         transactional=policy.transactional if wishes.transactional is None else wishes.transactional,
         subaccount=subaccount,
         ip_pool=wishes.ip_pool or policy.ip_pool,
@@ -64,9 +70,10 @@ def _copies(envelope: Envelope, wishes: Instructions, sharing: Sharing) -> tuple
 
 
 def _subject(header: HeaderBlock) -> str:
-    if b"subject" not in header:
+    values = header.values(b"subject")
+    if not values:
         return ""
-    value = unfold(header.values(b"subject")[0])
+    value = unfold(values[0])
     try:
         return words.decode(value)[:_LONGEST_SUBJECT]
     except words.NotUtf8:

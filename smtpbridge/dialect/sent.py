@@ -120,12 +120,16 @@ def sent_of(
     )
 
 
-def write_shared(shared: Shared, transmission_id: int, size: int) -> bytes:
-    """Return what all copies have in common, as octets."""
+def written_metadata(shared: Shared) -> str:
+    """Return the metadata as JSON, an object where there are none too."""
+    return write(shared.metadata) if shared.metadata else "{}"
+
+
+def write_shared(shared: Shared, metadata: str, transmission_id: int, size: int) -> bytes:
+    """Return what all copies have in common, as octets; `metadata` as `written_metadata` gives them."""
     flags = shared.open_tracking * _OPENS + shared.click_tracking * _CLICKS + shared.transactional * _TRANSACTIONAL
     texts = (shared.subject, shared.friendly_from, shared.msg_from, shared.subaccount, shared.ip_pool)
     tags = ",".join(map(quote, shared.tags))
-    metadata = write(shared.metadata) if shared.metadata else "{}"
     head = f"[{transmission_id},{size},{flags},{quote(shared.campaign)},[{tags}],{metadata},"
     return f"{head}{','.join(map(quote, texts))}]".encode("ascii")
 

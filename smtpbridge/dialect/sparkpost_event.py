@@ -17,7 +17,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from functools import lru_cache
 from hashlib import sha256
+from math import modf
 
 from smtpbridge.dialect.instructions import Json
 from smtpbridge.dialect.jsontext import write as write_json
@@ -64,6 +66,7 @@ _LEFT_OUT: dict[EventType, frozenset[str]] = {
 }
 _NOTHING: frozenset[str] = frozenset()
 _ALWAYS = frozenset({"rcpt_meta", "rcpt_tags"})
+_EMPTY: tuple[Json, ...] = (None, "", {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,36 +121,41 @@ def event(
     `key` names the happening, `own` are the fields of this type.  Without `sent` there is only what was reported; with
     it `recipient` does not count.
     """
-    common = _of_nobody(recipient) if sent is None else _of(sent, account)
-    common |= {"recv_method": "esmtp", "delv_method": "esmtp"}
-    left_out = _LEFT_OUT.get(type_, _NOTHING)
-    fields: dict[str, Json] = {"type": type_.value, "event_id": _event_id(key, type_), "timestamp": str(int(at))}
-    fields |= {name: value for name, value in common.items() if name not in left_out}
+    name = type_.value
+    fields: dict[str, Json] = {"type": name, "event_id": event_id(key, name), "timestamp": str(int(at))}
+    fields |= _of_recipient(recipient) | {"rcpt_meta": {}, "rcpt_tags": []} if sent is None else _of(sent, account)
+    fields |= {"recv_method": "esmtp", "delv_method": "esmtp"}
+    for left_out in _LEFT_OUT.get(type_, _NOTHING):
+        fields.pop(left_out, None)
     fields |= own
-    return Event(type_, {name: value for name, value in fields.items() if _says_something(name, value)})
+    return Event(type_, {name: value for name, value in fields.items() if value not in _EMPTY or name in _ALWAYS})
+
+
+def event_id(key: str, type_: str) -> str:
+    """Return the id of an event of that type, of what `key` tells."""
+    digest = sha256(f"{key}\0{type_}".encode()).digest()
+    return str(int.from_bytes(digest[:8], "big") >> 1)
 
 
 def iso(seconds: float) -> str:
     """Return a time as `injection_time` has it: ISO 8601 with milliseconds, UTC."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    fraction, whole = modf(seconds)
+    # To microseconds first, as `datetime` has it.
+    second, microseconds = divmod(int(whole) * 1_000_000 + round(fraction * 1_000_000), 1_000_000)
+    return f"{_second(second)}.{microseconds // 1000:03}Z"
 
 
-def _says_something(name: str, value: Json) -> bool:
-    return name in _ALWAYS or (value is not None and value != "" and value != {})
+@lru_cache(maxsize=16)
+def _second(whole: int) -> str:
+    """Return a whole second; many messages come in each."""
+    return datetime.fromtimestamp(whole, UTC).isoformat()[:19]
 
 
-def _event_id(key: str, type_: EventType) -> str:
-    digest = sha256(f"{key}\0{type_.value}".encode()).digest()
-    return str(int.from_bytes(digest[:8], "big") >> 1)
-
-
-def _of_nobody(recipient: str) -> dict[str, Json]:
+def _of_recipient(recipient: str) -> dict[str, Json]:
     domain = domain_of(recipient) if "@" in recipient else ""
     return {
         "rcpt_to": recipient.lower(),
         "raw_rcpt_to": recipient,
-        "rcpt_meta": {},
-        "rcpt_tags": [],
         "recipient_domain": domain,
         "routing_domain": domain,
     }
@@ -155,20 +163,20 @@ def _of_nobody(recipient: str) -> dict[str, Json]:
 
 def _of(sent: Sent, account: Account) -> dict[str, Json]:
     transmission = str(sent.transmission_id)
-    return _of_nobody(sent.recipient) | {
-        "customer_id": account.customer_id,
-        "subaccount_id": sent.subaccount,
-        "transmission_id": transmission,
+    return _of_recipient(sent.recipient) | {
         "message_id": sent.message_id,
-        # SparkPost's for mail that came by SMTP.
-        "template_id": f"smtp_{transmission}",
-        "template_version": "0",
-        "campaign_id": sent.campaign,
         # SparkPost has none for recipients of the envelope, and Mautic passes over whoever has one.
         "rcpt_type": "" if sent.copy is Copy.ENVELOPE else sent.copy.value,
         "rcpt_meta": sent.metadata,
         "rcpt_tags": list(sent.tags),
+        "transmission_id": transmission,
+        # SparkPost's for mail that came by SMTP.
+        "template_id": f"smtp_{transmission}",
+        "template_version": "0",
         "injection_time": iso(sent.injected_at),
+        "customer_id": account.customer_id,
+        "subaccount_id": sent.subaccount,
+        "campaign_id": sent.campaign,
         "friendly_from": sent.friendly_from,
         "sending_domain": domain_of(sent.friendly_from) if "@" in sent.friendly_from else "",
         "msg_from": sent.msg_from,

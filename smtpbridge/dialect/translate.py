@@ -125,7 +125,7 @@ def translate(
         notes += _notes(envelope.sender, sender, sharing)
     known = None
     if token and b"x-ib-callback-data" not in layout.own:
-        known = remembered(envelope, header, wishes, policy, subaccount, sharing)
+        known = remembered(envelope, header, wishes, policy, subaccount, sharing, layout.own)
     return Plan(tuple(transactions), warnings, notes, reworked.pieces, transactional, wishes, known)
 
 

@@ -22,49 +22,14 @@ import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TypeAlias
 
 from smtpbridge.events.tallies import Taken
 from smtpbridge.secret import Secret
+from smtpbridge.signature import Signature
 
 Network: TypeAlias = IPv4Network | IPv6Network
-
-
-class Algorithm(Enum):
-    """Under which hash a body is signed; the values are hashlib's names."""
-
-    SHA1 = "sha1"
-    SHA256 = "sha256"
-    SHA512 = "sha512"
-
-
-class Encoding(Enum):
-    """How a signature is written."""
-
-    HEX = "hex"
-    BASE64 = "base64"
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """Where the signature of a body stands, and how it is made."""
-
-    header: str
-    key: Secret
-    algorithm: Algorithm = Algorithm.SHA256
-    encoding: Encoding = Encoding.HEX
-
-    def holds(self, given: bytes, body: bytes) -> bool:
-        """Tell whether `given` is the signature of `body`; "sha256=" before it, as many write it, does not matter."""
-        digest = hmac.digest(self.key.reveal(), body, self.algorithm.value)
-        plain = given.strip().removeprefix(f"{self.algorithm.value}=".encode())
-        try:
-            found = bytes.fromhex(plain.decode()) if self.encoding is Encoding.HEX else b64decode(plain, validate=True)
-        except (ValueError, binascii.Error):
-            return False
-        return hmac.compare_digest(found, digest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from smtpbridge.events.ledger_access import LedgerAccess
+from smtpbridge.events.loop import Loop
 from smtpbridge.store.errors import StoreError
 from smtpbridge.store.ledger import LedgerCounts, LedgerPurged, LedgerWriter
 
@@ -47,39 +47,32 @@ class Housekeeping:
         self._bounds = bounds
         self._clock = clock
         self._epoch = epoch
-        self._stopping = False
         self._purge_due = 0.0
-        self._loop: Deferred[None] | None = None
-        self._sleep: Deferred[None] | None = None
+        self._loop = Loop(self._turn, clock)
 
     def start(self) -> None:
         """Begin; the ledger is open."""
-        self._loop = Deferred.fromCoroutine(self._run())
+        self._loop.start()
 
     async def stop(self) -> None:
         """End after the step that is under way."""
-        self._stopping = True
-        self._wake()
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            await loop
+        await self._loop.stop()
 
-    async def _run(self) -> None:
-        while not self._stopping:
-            try:
-                if self._clock.seconds() >= self._purge_due:
-                    await self._purge()
-                    self._purge_due = self._clock.seconds() + _PURGE_SECONDS
-                self.counts = await self._access.read(lambda ledger: ledger.counts())
-            except StoreError as error:
-                self.counts = None
-                self._access.has_failed(error)
-            await self._pause()
+    async def _turn(self) -> float:
+        try:
+            if self._clock.seconds() >= self._purge_due:
+                await self._purge()
+                self._purge_due = self._clock.seconds() + _PURGE_SECONDS
+            self.counts = await self._access.read(lambda ledger: ledger.counts())
+        except StoreError as error:
+            self.counts = None
+            self._access.has_failed(error)
+        return _COUNT_SECONDS
 
     async def _purge(self) -> None:
         entries = events = undelivered = 0
         more = True
-        while more and not self._stopping:
+        while more and not self._loop.is_stopping:
             before = self._epoch() - self._bounds.days * _DAY
             step = await self._access.write(
                 partial(_purge, before=before, octets=self._bounds.octets), proves_order=False
@@ -95,24 +88,6 @@ class Housekeeping:
             )
         elif entries or events:
             self.log.info("purged entries={entries} events={events}", entries=entries, events=events)
-
-    async def _pause(self) -> None:
-        if self._stopping:
-            return
-        self._sleep = Deferred()
-        call: IDelayedCall = self._clock.callLater(_COUNT_SECONDS, self._wake)
-        try:
-            await self._sleep
-        except CancelledError:
-            self._stopping = True
-        finally:
-            if call.active():
-                call.cancel()
-
-    def _wake(self) -> None:
-        sleep, self._sleep = self._sleep, None
-        if sleep is not None:
-            sleep.callback(None)
 
 
 def _purge(writer: LedgerWriter, before: float, octets: int) -> "Future[LedgerPurged]":

@@ -24,13 +24,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol as Contract
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from smtpbridge.dialect.sparkpost_event import batch as joined
 from smtpbridge.events.faults import Came, Outcome
 from smtpbridge.events.ledger_access import AGAIN_SECONDS, LedgerAccess
+from smtpbridge.events.loop import Loop
 from smtpbridge.events.schedule import DOWN, pause
 from smtpbridge.events.tallies import TargetTally
 from smtpbridge.events.target import Target
@@ -88,11 +88,8 @@ class Outbox:
         self._epoch = epoch
         self._chance = chance
         self._catching_up = False
-        self._stopping = False
-        self._woken = False
         self._alone_until = 0.0
-        self._loop: Deferred[None] | None = None
-        self._sleep: Deferred[None] | None = None
+        self._loop = Loop(self._turn, clock)
 
     @property
     def paused(self) -> float:
@@ -101,41 +98,29 @@ class Outbox:
 
     def start(self) -> None:
         """Begin; the ledger is open."""
-        self._loop = Deferred.fromCoroutine(self._run())
+        self._loop.start()
 
     async def stop(self) -> None:
         """End after the post that is under way, whose deadline is near."""
-        self._stopping = True
-        self.wake()
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            await loop
+        await self._loop.stop()
         await self._poster.close()
 
     def wake(self) -> None:
         """There may be something new to post."""
-        sleep, self._sleep = self._sleep, None
-        if sleep is not None:
-            sleep.callback(None)
-        else:
-            self._woken = True
-
-    async def _run(self) -> None:
-        while not self._stopping:
-            try:
-                seconds = await self._turn()
-            except StoreError as error:
-                self._access.has_failed(error)
-                seconds = AGAIN_SECONDS
-            except Exception:
-                # A fault of ours: the other targets go on, and so does this one.
-                self.log.failure("an outbox failed target={target}", target=self.target.name)
-                seconds = AGAIN_SECONDS
-            if seconds > 0 and not self._stopping:
-                await self._sleep_for(seconds)
+        self._loop.wake()
 
     async def _turn(self) -> float:
-        """Do what is due, and return how long there is nothing to do."""
+        try:
+            return await self._do_what_is_due()
+        except StoreError as error:
+            self._access.has_failed(error)
+        except Exception:
+            # A fault of ours: the other targets go on, and so does this one.
+            self.log.failure("an outbox failed target={target}", target=self.target.name)
+        return AGAIN_SECONDS
+
+    async def _do_what_is_due(self) -> float:
+        """Do it, and return how long there is nothing to do."""
         alone = self._alone_until - self._clock.seconds()
         if alone > 0:
             return alone
@@ -218,17 +203,3 @@ class Outbox:
         )
         at = self._epoch() + wait
         await self._access.write(lambda writer: writer.retry(batch.id, at, outcome.words))
-
-    async def _sleep_for(self, seconds: float) -> None:
-        if self._woken:
-            self._woken = False
-            return
-        self._sleep = Deferred()
-        call: IDelayedCall = self._clock.callLater(seconds, self.wake)
-        try:
-            await self._sleep
-        except CancelledError:
-            self._stopping = True
-        finally:
-            if call.active():
-                call.cancel()

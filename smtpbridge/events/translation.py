@@ -38,6 +38,7 @@ from smtpbridge.dialect.notifications import About, Notification, PlatformEvent,
 from smtpbridge.dialect.sent import Damaged, Sent
 from smtpbridge.dialect.sparkpost_event import Event
 from smtpbridge.events.ledger_access import AGAIN_SECONDS, LedgerAccess
+from smtpbridge.events.loop import Loop
 from smtpbridge.events.tallies import FAILED, UNREADABLE, TranslationTally, Unmatched
 from smtpbridge.store.errors import StoreError
 from smtpbridge.store.ledger import Ledger, Notice, Outgoing
@@ -198,56 +199,46 @@ class Translator:
         self._busy = busy
         self._most = _FEWEST
         self._after = 0
-        self._stopping = self._woken = False
-        self._loop: Deferred[None] | None = None
-        self._sleep: Deferred[None] | None = None
+        self._loop = Loop(self._turn, clock)
         self._passing: Deferred[None] | None = None
 
     def start(self) -> None:
         """Begin; the ledger is open."""
-        self._loop = Deferred.fromCoroutine(self._run())
+        self._loop.start()
 
     async def stop(self) -> None:
         """End after the turn that is under way."""
-        self._stopping = True
+        # The wait ends by its cancellation, the loop by what is said here first.
+        self._loop.is_stopping = True
         if self._passing is not None:
             self._passing.cancel()
-        self.wake()
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            await loop
+        await self._loop.stop()
 
     def wake(self) -> None:
         """There is something new to read."""
-        self._woken = True
-        sleep, self._sleep = self._sleep, None
-        if sleep is not None:
-            sleep.callback(None)
+        self._loop.wake()
 
-    async def _run(self) -> None:
-        while not self._stopping:
-            self._woken = False
-            await self._let_pass()
-            try:
-                found = await self._access.read(self._turn)
-            except StoreError as error:
-                self._access.has_failed(error)
-                await self._sleep_for(AGAIN_SECONDS)
-                continue
-            if found:
-                self._done()
-            elif not self._woken:
-                await self._sleep_for(_LONGEST_LOOK)
+    async def _turn(self) -> float:
+        await self._let_pass()
+        try:
+            found = await self._access.read(self._translate)
+        except StoreError as error:
+            self._access.has_failed(error)
+            return AGAIN_SECONDS
+        if not found:
+            return _LONGEST_LOOK
+        self._done()
+        return 0
 
     async def _let_pass(self) -> None:
         """Wait while the inbox is busy: a burst is taken in first, and translated when it is over; but not for ever."""
         until = self._clock.seconds() + _LONGEST_WAIT
-        while self._busy() and not self._stopping and self._clock.seconds() < until:
+        while self._busy() and not self._loop.is_stopping and self._clock.seconds() < until:
             self._passing = deferLater(self._clock, _WAIT)
             with suppress(CancelledError):
                 await self._passing
 
-    def _turn(self, ledger: Ledger) -> int:
+    def _translate(self, ledger: Ledger) -> int:
         """Translate some notices, in a thread, and return how many."""
         # A busy inbox that let us pass after all gets the interpreter back soon.
         notices = ledger.notices(_FEWEST if self._busy() else self._most, self._after)
@@ -285,14 +276,3 @@ class Translator:
             self._most = max(_FEWEST, self._most // 2)
         elif octets < _LITTLE and count == self._most:
             self._most = min(_MOST, self._most * 2)
-
-    async def _sleep_for(self, seconds: float) -> None:
-        self._sleep = Deferred()
-        call = self._clock.callLater(seconds, self.wake)
-        try:
-            await self._sleep
-        except CancelledError:
-            self._stopping = True
-        finally:
-            if call.active():
-                call.cancel()

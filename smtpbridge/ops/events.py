@@ -16,7 +16,7 @@ from smtpbridge.ops.wording import many, moment, number, span
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the ledger holds for a target: events in no batch and when the oldest came, in batches, and given up."""
+    """What the ledger holds for a target: events in no batch, in batches, the oldest of both, and those given up."""
 
     waiting: int
     oldest: float | None

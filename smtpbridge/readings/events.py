@@ -126,4 +126,8 @@ def _kept(events: EventsService, epoch: Callable[[], float]) -> Iterator[Figure]
     yield each("waiting", "Events that wait for a target, in no batch yet.", lambda counts: counts.waiting)
     yield each("sending", "Events in batches that are posted, now or again.", lambda counts: counts.sending)
     yield each("dead", "Events that were given up.", lambda counts: counts.dead)
-    yield each("oldest_seconds", "How old the oldest waiting event is.", lambda counts: age(counts.oldest_at))
+    yield each(
+        "oldest_seconds",
+        "How old the oldest event is that waits or is being posted.",
+        lambda counts: age(counts.oldest_at),
+    )

@@ -22,16 +22,18 @@ What must not be known here: HTTP, and how a target is reached.
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from twisted.logger import Logger
 
 from smtpbridge.dialect import own_events
 from smtpbridge.dialect.audience import Listening, audience
 from smtpbridge.dialect.event_options import EventOptions
+from smtpbridge.dialect.injections import Injection, injections
 from smtpbridge.dialect.plan import Plan
 from smtpbridge.dialect.remembered import Remembered
-from smtpbridge.dialect.sent import Damaged, Sent, read, sent_of, write_own, write_shared
-from smtpbridge.dialect.sparkpost_event import Event, EventType
+from smtpbridge.dialect.sent import Damaged, Sent, read, sent_of, write_own, write_shared, written_metadata
+from smtpbridge.dialect.sparkpost_event import Account, Event, EventType
 from smtpbridge.dialect.sparkpost_ids import (
     CHANCE_FOR_MESSAGE,
     CHANCE_FOR_TRANSMISSION,
@@ -40,13 +42,15 @@ from smtpbridge.dialect.sparkpost_ids import (
     transmission_id,
 )
 from smtpbridge.dialect.token import OCTETS, TEXT_LENGTH, Tokens
-from smtpbridge.relay.injections import Injections
 from smtpbridge.relay.ledger_keeper import LedgerKeeper, Then
 from smtpbridge.relay.verdict import Outcome, Refused, final_refusal
 from smtpbridge.smtp.replies import Reply, reply
 from smtpbridge.store.ledger import Copy, Entry, Found, Outgoing
 
 _TOKEN = re.compile(rb"(?mi)^X-IB-Callback-Data: (\S{%d})\r\n" % TEXT_LENGTH)
+_INJECTION = EventType.INJECTION.value
+# Senders name them.
+_SUBACCOUNTS = 256
 
 
 class Correlation:
@@ -57,7 +61,6 @@ class Correlation:
     def __init__(
         self,
         keeper: LedgerKeeper,
-        injections: Injections,
         tokens: Tokens,
         options: EventOptions,
         targets: Sequence[Listening],
@@ -68,10 +71,12 @@ class Correlation:
     ) -> None:
         """Use `keeper`; `epoch` is the time of day, `chance` gives so many random octets."""
         self.keeper = keeper
-        self._injections = injections
         self.options = options
         self.epoch = epoch
         self.id_in_reply = id_in_reply
+        # Asked for each message.
+        self._account = options.account
+        self._hear_of_injections = lru_cache(maxsize=_SUBACCOUNTS)(self._audience_of_injections)
         self._tokens = tokens
         self._targets = targets
         self._chance = chance
@@ -101,17 +106,20 @@ class Correlation:
         now = self.epoch()
         self.keeper.add([self._outgoing(event, sent, now) for event, sent in events], then)
 
-    def tell_injected(self, copies: Callable[[], Sequence[Sent]], subaccount: str) -> None:
+    def tell_injected(self, injections: Callable[[Account], Sequence[Injection]], subaccount: str) -> None:
         """Tell that a message of that subaccount was accepted, where anybody wants to know; nobody waits for it."""
-        if self.options.injection and audience(self._targets, EventType.INJECTION, subaccount):
+        targets = self._hear_of_injections(subaccount)
+        if targets:
             now = self.epoch()
-            self._injections.take(
+            self.keeper.injections.take(
                 [
-                    self._outgoing(event, sent, now)
-                    for sent in copies()
-                    for event in own_events.injection(sent, self.options)
+                    Outgoing(one.id, _INJECTION, one.octets, now, one.recipient, subaccount, targets)
+                    for one in injections(self._account)
                 ]
             )
+
+    def _audience_of_injections(self, subaccount: str) -> tuple[str, ...]:
+        return audience(self._targets, EventType.INJECTION, subaccount) if self.options.injection else ()
 
     def open(self) -> None:
         """Open the ledger."""
@@ -119,7 +127,6 @@ class Correlation:
 
     def close(self) -> None:
         """Write what is left, and close the ledger."""
-        self._injections.write()
         self.keeper.close()
 
     def gave_up(self, header: bytes, lost: Sequence[Refused], then: Then) -> None:
@@ -186,12 +193,13 @@ class Letter:
         self._id = id_
         self._size = size
         self._known = known
+        self._metadata = written_metadata(known.shared)
         self._at = correlation.epoch()
-        self._transmission = transmission_id(self._at, chance(CHANCE_FOR_TRANSMISSION))
-        octets = chance(CHANCE_FOR_MESSAGE * len(known.copies))
+        octets = chance(CHANCE_FOR_TRANSMISSION + CHANCE_FOR_MESSAGE * len(known.copies))
+        self._transmission = transmission_id(self._at, octets[:CHANCE_FOR_TRANSMISSION])
         self._message_ids = [
             message_id(self._at, octets[at : at + CHANCE_FOR_MESSAGE])
-            for at in range(0, len(octets), CHANCE_FOR_MESSAGE)
+            for at in range(CHANCE_FOR_TRANSMISSION, len(octets), CHANCE_FOR_MESSAGE)
         ]
 
     def entry(self, token: bytes) -> Entry:
@@ -200,7 +208,8 @@ class Letter:
             Copy(recipient.lower(), write_own(id_, copy, recipient))
             for (recipient, copy), id_ in zip(self._known.copies, self._message_ids, strict=True)
         ]
-        return Entry(token, self._at, write_shared(self._known.shared, self._transmission, self._size), tuple(copies))
+        common = write_shared(self._known.shared, self._metadata, self._transmission, self._size)
+        return Entry(token, self._at, common, tuple(copies))
 
     def reply(self, answer: Reply) -> Reply:
         """Return what the sender hears: for an acceptance, where that is asked for, SparkPost's words."""
@@ -213,7 +222,7 @@ class Letter:
     def ended(self, answer: Reply, outcomes: Sequence[Outcome | None]) -> None:
         """Tell what became of the message; `outcomes` are those of its transactions, none where it was queued."""
         if answer.is_positive:
-            self._correlation.tell_injected(self._copies, self._known.shared.subaccount)
+            self._correlation.tell_injected(self._injections, self._known.shared.subaccount)
         elif answer.is_permanent:
             self._refused([one for outcome in outcomes if outcome is not None for one in outcome.refused])
 
@@ -238,6 +247,10 @@ class Letter:
                 )
 
         self._correlation.tell(events, told)
+
+    def _injections(self, account: Account) -> list[Injection]:
+        copies = [(*copy, id_) for copy, id_ in zip(self._known.copies, self._message_ids, strict=True)]
+        return injections(self._known.shared, self._metadata, self._transmission, self._size, self._at, copies, account)
 
     def _copies(self) -> list[Sent]:
         return [

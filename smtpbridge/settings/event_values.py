@@ -5,7 +5,6 @@ Each default that the file may leave out stands here, once, with its reason.  No
 """
 
 from dataclasses import dataclass, field
-from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TypeAlias
@@ -14,33 +13,9 @@ from smtpbridge.dialect.event_options import EventOptions
 from smtpbridge.dialect.sparkpost_event import EventType
 from smtpbridge.dialect.token import inbox_path
 from smtpbridge.secret import Secret
+from smtpbridge.signature import Signature
 
 EVERY_TYPE = frozenset(EventType)
-
-
-class Algorithm(Enum):
-    """Under which hash a notification is signed."""
-
-    SHA1 = "sha1"
-    SHA256 = "sha256"
-    SHA512 = "sha512"
-
-
-class Encoding(Enum):
-    """How a signature is written."""
-
-    HEX = "hex"
-    BASE64 = "base64"
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """The header with the HMAC of a notification's body; another proof of who posts, beside the secret address."""
-
-    header: str
-    key: Secret
-    algorithm: Algorithm = Algorithm.SHA256
-    encoding: Encoding = Encoding.HEX
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,11 @@ from smtpbridge.dialect.policy import CallbackData, Policy
 from smtpbridge.secret import Secret
 from smtpbridge.settings import checks
 from smtpbridge.settings.endpoint import EndpointText, Reach, read_endpoint
-from smtpbridge.settings.event_values import Algorithm, Basic, Encoding, Events, Signature
+from smtpbridge.settings.event_values import Basic, Events
 from smtpbridge.settings.surroundings import Surroundings, read_secret
 from smtpbridge.settings.targets import header_name, read_targets
 from smtpbridge.settings.values import Listener, Network
+from smtpbridge.signature import Algorithm, Encoding, Signature
 from smtpbridge.toml_table import Table
 
 _URL = "https://events.example.com/infobip"

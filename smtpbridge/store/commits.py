@@ -9,8 +9,9 @@ pile up; it takes all of them into the next transaction, so the disk sets the
 pace and not the number of requests.  One that comes alone is committed at
 once: nobody waits for company.
 
-Each request runs in a savepoint of its own.  One that is wrong by itself (an id
-that exists already) fails alone.  A fault of the database or of the disk fails
+Each request runs in a savepoint of its own, but for one that comes alone: for a
+savepoint SQLite copies each page that changes.  One that is wrong by itself (an
+id that exists already) fails alone.  A fault of the database or of the disk fails
 the whole group, and then the connection is closed: after a failed write or sync
 nothing that it believes about its file is trusted.  The next group opens a new
 one, so work goes on by itself when the cause is gone.
@@ -123,7 +124,7 @@ class GroupCommit:
             with self._database.writing():
                 transaction = self._begin()
                 for request in group:
-                    _work(request, transaction)
+                    _work(request, transaction, alone=len(group) == 1)
                 self._commit(transaction)
         except Exception as error:
             # Whatever it is: those who wait must hear of it, and the thread must live for the next group.
@@ -168,17 +169,20 @@ class GroupCommit:
                 pass
 
 
-def _work(request: _Request[Any], transaction: Transaction) -> None:
+def _work(request: _Request[Any], transaction: Transaction, *, alone: bool) -> None:
     """Run one request; raise what is no fault of its own."""
     connection, wanted = transaction.connection, len(transaction.after_commit)
-    connection.execute("SAVEPOINT request")
+    if not alone:
+        connection.execute("SAVEPOINT request")
     try:
         request.value = request.work(transaction)
     except Exception as error:
         if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
             raise
-        connection.execute("ROLLBACK TO request")
+        for statement in ("ROLLBACK", "BEGIN IMMEDIATE") if alone else ("ROLLBACK TO request",):
+            connection.execute(statement)
         del transaction.after_commit[wanted:]
         is_ours = isinstance(error, sqlite3.Error | OSError)
         request.error = store_error("the store refuses", error) if is_ours else error
-    connection.execute("RELEASE request")
+    if not alone:
+        connection.execute("RELEASE request")

@@ -214,6 +214,8 @@ def _prepare(connection: Connection) -> None:
     if mode != "wal":
         raise StoreError(f"{connection.path} cannot have a write-ahead log: the journal mode is {mode}")
     connection.execute("PRAGMA synchronous = FULL")
+    # What a statement changes is copied, to undo it; otherwise into a file that is made for it.
+    connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA journal_size_limit = {_LOG_SIZE}")
 

@@ -31,8 +31,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from smtpbridge.values import value
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class Copy:
     """What is known of one recipient alone.  `recipient` is in lower case."""
 
@@ -40,7 +42,7 @@ class Copy:
     own: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Entry:
     """A message: `token` is 16 random octets that no other has, `common` what holds for all its copies."""
 
@@ -68,7 +70,7 @@ class Notice:
     received_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outgoing:
     """
     An event for its targets.
@@ -161,7 +163,11 @@ class DeadBatch:
 
 @dataclass(frozen=True, slots=True)
 class TargetCounts:
-    """Of one target: events in no batch and when the oldest came, events in open batches, and undeliverable ones."""
+    """
+    Of one target: events in no batch, events in open batches, and undeliverable ones.
+
+    `oldest_at` is when the oldest came of those in no batch or in an open one.
+    """
 
     target: str
     waiting: int
@@ -199,8 +205,8 @@ class LedgerWriter(Protocol):
     def enter(self, entry: Entry) -> Future[None]:
         """See `Ledger.enter`."""
 
-    def enter_all(self, entries: Sequence[Entry]) -> Future[None]:
-        """Write down several messages, or none of them: one request for all costs far less than one for each."""
+    def enter_all(self, entries: Sequence[Entry], events: Sequence[Outgoing] = ()) -> Future[None]:
+        """Write down several messages and add events, or none of them: one request costs far less than one for each."""
 
     def take_in(self, octets: bytes, received_at: float) -> Future[int]:
         """See `Ledger.take_in`."""

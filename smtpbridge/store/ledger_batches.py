@@ -2,17 +2,22 @@
 
 import sqlite3
 from collections.abc import Sequence
+from itertools import accumulate
 
 from smtpbridge.store.ledger import Batch, DeadBatch, TargetCounts
 from smtpbridge.store.ledger_schema import DEAD, DELIVERED, SENDING
 from smtpbridge.store.rows import storable
 
 _OF = "target = (SELECT row FROM target WHERE name = ?)"
-_WAITING = f"SELECT event FROM delivery WHERE {_OF} AND batch = 0 ORDER BY event LIMIT ?"
-# The first condition is for the index, which holds no events that are in no batch.
+_WAITING = "SELECT event FROM delivery WHERE target = ? AND batch = 0 ORDER BY event LIMIT ?"
+_PUT = f"UPDATE delivery SET batch = ? WHERE target = ? AND event IN ({_WAITING})"
+# One row for all: each gives the interpreter away and takes it back (see `insertion`).  The first condition is for the
+# index, which holds no events that are in no batch.
 _EVENTS = """
-    SELECT octets FROM delivery JOIN payload ON payload.event = delivery.event
-    WHERE delivery.batch > 0 AND delivery.batch = ? ORDER BY delivery.event
+    SELECT group_concat(length(octets)), CAST(group_concat(octets, '') AS BLOB) FROM (
+        SELECT octets FROM delivery JOIN payload ON payload.event = delivery.event
+        WHERE delivery.batch > 0 AND delivery.batch = ? ORDER BY delivery.event
+    )
 """
 _DUE = f"""
     SELECT row, id, attempts, created_at FROM batch
@@ -21,6 +26,13 @@ _DUE = f"""
 _OLDEST = f"""
     SELECT at FROM delivery JOIN event ON event.row = delivery.event
     WHERE {_OF} AND batch = 0 ORDER BY delivery.event LIMIT 1
+"""
+# Events are numbered in the order of their coming, so the first of each batch is its oldest.
+_OLDEST_SENDING = f"""
+    SELECT min(at) FROM event WHERE row IN (
+        SELECT (SELECT min(event) FROM delivery WHERE delivery.batch > 0 AND delivery.batch = batch.row)
+        FROM batch WHERE {_OF} AND standing = {SENDING}
+    )
 """
 _EVENTS_OF_BATCHES = f"SELECT coalesce(sum(events), 0) FROM batch WHERE {_OF} AND standing ="
 _DEAD_BATCHES = f"""
@@ -31,18 +43,17 @@ _DEAD_BATCHES = f"""
 
 def form(connection: sqlite3.Connection, batch_id: str, target: str, most: int, now: float) -> Batch | None:
     """Put the events that have waited for longest into a batch."""
-    events = [event for (event,) in connection.execute(_WAITING, (target, most))]
-    if not events:
+    found = connection.execute("SELECT row, waiting FROM target WHERE name = ?", (target,)).fetchone()
+    if found is None or not found[1]:
         return None
-    ((number,),) = connection.execute("SELECT row FROM target WHERE name = ?", (target,)).fetchall()
+    number, waiting = found
+    events = min(most, waiting)
     row = connection.execute(
         "INSERT INTO batch (id, target, standing, created_at, next_attempt, events) VALUES (?, ?, ?, ?, ?, ?)",
-        (batch_id, number, SENDING, now, now, len(events)),
+        (batch_id, number, SENDING, now, now, events),
     ).lastrowid
-    connection.executemany(
-        "UPDATE delivery SET batch = ? WHERE event = ? AND target = ?", ((row, event, number) for event in events)
-    )
-    connection.execute("UPDATE target SET waiting = waiting - ? WHERE row = ?", (len(events), number))
+    connection.execute(_PUT, (row, number, number, events))
+    connection.execute("UPDATE target SET waiting = waiting - ? WHERE row = ?", (events, number))
     return Batch(batch_id, target, 0, _octets(connection, row), now)
 
 
@@ -88,9 +99,15 @@ def dead_list(connection: sqlite3.Connection, target: str | None) -> tuple[DeadB
 def counts(connection: sqlite3.Connection) -> tuple[TargetCounts, ...]:
     """Count the events of each target that has ever had one."""
     names = [name for (name,) in connection.execute("SELECT name FROM target ORDER BY name").fetchall()]
-    return tuple(
-        TargetCounts(name, *waiting(connection, name), *(_events_of(connection, name, in_) for in_ in (SENDING, DEAD)))
-        for name in names
+    return tuple(_counts(connection, name) for name in names)
+
+
+def _counts(connection: sqlite3.Connection, target: str) -> TargetCounts:
+    number, oldest = waiting(connection, target)
+    ((oldest_sending,),) = connection.execute(_OLDEST_SENDING, (target,)).fetchall()
+    sending, dead = (_events_of(connection, target, standing) for standing in (SENDING, DEAD))
+    return TargetCounts(
+        target, number, min((at for at in (oldest, oldest_sending) if at is not None), default=None), sending, dead
     )
 
 
@@ -100,7 +117,9 @@ def _events_of(connection: sqlite3.Connection, target: str, standing: int) -> in
 
 
 def _octets(connection: sqlite3.Connection, row: int | None) -> tuple[bytes, ...]:
-    return tuple(octets for (octets,) in connection.execute(_EVENTS, (row,)))
+    lengths, joined = connection.execute(_EVENTS, (row,)).fetchone()
+    ends = list(accumulate(map(int, lengths.split(","))))
+    return tuple([joined[start:end] for start, end in zip([0, *ends], ends, strict=False)])
 
 
 def _change(connection: sqlite3.Connection, changes: str, values: Sequence[object], batch_id: str) -> bool:

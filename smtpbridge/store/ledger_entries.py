@@ -3,24 +3,21 @@
 import sqlite3
 from collections.abc import Sequence
 
+from smtpbridge.store.insertion import insert
 from smtpbridge.store.ledger import Entry, Found, Notice
 
 _FIND = """
     SELECT at, common, own FROM entry LEFT JOIN copy ON copy.entry = entry.row AND copy.recipient = ? WHERE token = ?
 """
 
-# How many notices go in one statement; SQLite takes 32,766 values in one.
-_ROWS = 500
 
-
-def enter(connection: sqlite3.Connection, entry: Entry) -> None:
-    """Write an entry down."""
-    row = connection.execute(
-        "INSERT INTO entry (token, at, common) VALUES (?, ?, ?)", (entry.token, entry.at, entry.common)
-    ).lastrowid
-    connection.executemany(
-        "INSERT INTO copy VALUES (?, ?, ?)", ((row, copy.recipient, copy.own) for copy in entry.copies)
-    )
+def enter(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+    """Write entries down."""
+    ((last,),) = connection.execute("SELECT coalesce(max(row), 0) FROM entry").fetchall()
+    numbered = list(enumerate(entries, last + 1))
+    insert(connection, "entry", [(row, one.token, one.at, one.common) for row, one in numbered])
+    copies = [(row, copy.recipient, copy.own) for row, one in numbered for copy in one.copies]
+    insert(connection, "copy", copies)
 
 
 def find(connection: sqlite3.Connection, token: bytes, recipient: str) -> Found | None:
@@ -38,16 +35,8 @@ def take_in(connection: sqlite3.Connection, octets: bytes, received_at: float) -
 
 
 def take_in_all(connection: sqlite3.Connection, notices: Sequence[tuple[bytes, float]]) -> None:
-    """
-    Keep notices, many with one statement.
-
-    Each statement gives the interpreter away and has to get it back, from a thread that is busy with the next requests.
-    """
-    for start in range(0, len(notices), _ROWS):
-        part = notices[start : start + _ROWS]
-        values = [value for octets, received_at in part for value in (received_at, octets)]
-        rows = ", ".join(["(?, ?)"] * len(part))
-        connection.execute(f"INSERT INTO notice (received_at, octets) VALUES {rows}", values)
+    """Keep notices."""
+    insert(connection, "notice (octets, received_at)", notices)
     connection.execute("UPDATE tally SET notices = notices + ?", (len(notices),))
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from smtpbridge.store.insertion import insert
 from smtpbridge.store.ledger import Delivery, EventFilter, Kept, Outgoing, Standing
 from smtpbridge.store.ledger_schema import DEAD, DELIVERED, SENDING, STANDINGS
 from smtpbridge.store.rows import storable
@@ -12,6 +13,10 @@ from smtpbridge.store.rows import storable
 # Before the first of all: where a listing begins.
 START = (-1e300, 0)
 
+# No number is given again (see `ledger_schema`); SQLite keeps the highest of them here.
+_LAST = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'"
+_LET_WAIT = "UPDATE target SET waiting = waiting + ? WHERE name = ? RETURNING row"
+_NEW_TARGET = "INSERT INTO target (waiting, name) VALUES (?, ?) RETURNING row"
 _KEPT = """
     SELECT row, id, type, payload.octets, at, recipient, subaccount FROM event JOIN payload ON payload.event = event.row
 """
@@ -30,22 +35,20 @@ _AGAIN = f"""
 _OF = "target = (SELECT row FROM target WHERE name = ?)"
 
 
-def add(connection: sqlite3.Connection, events: Iterable[Outgoing]) -> None:
+def add(connection: sqlite3.Connection, events: Sequence[Outgoing]) -> None:
     """Add events, and let each wait for its targets; leave those that are there already as they are."""
-    number, waiting = 0, Counter[int]()
-    for event in events:
-        added = connection.execute(
-            "INSERT INTO event (id, type, at, recipient, subaccount) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (event.id, event.type, event.at, storable(event.recipient), event.subaccount),
-        )
-        if added.rowcount:
-            row, number = added.lastrowid, number + 1
-            connection.execute("INSERT INTO payload VALUES (?, ?)", (row, event.octets))
-            targets = {_target(connection, name) for name in event.targets}
-            connection.executemany("INSERT INTO delivery VALUES (?, ?, 0)", [(row, target) for target in targets])
-            waiting.update(targets)
-    connection.execute("UPDATE tally SET events = events + ?", (number,))
-    _note(connection, waiting, Counter())
+    ((last,),) = connection.execute(_LAST).fetchall()
+    new = list(enumerate(events, last + 1))
+    rows = [(row, one.id, one.type, one.at, storable(one.recipient), one.subaccount) for row, one in new]
+    if insert(connection, "event", rows, "ON CONFLICT DO NOTHING") < len(rows):
+        added = {row for (row,) in connection.execute("SELECT row FROM event WHERE row > ?", (last,))}
+        new = [(row, one) for row, one in new if row in added]
+    insert(connection, "payload", [(row, one.octets) for row, one in new])
+    waiting = Counter([name for _, one in new for name in dict.fromkeys(one.targets)])
+    numbers = {name: _let_wait(connection, name, number) for name, number in waiting.items()}
+    deliveries = [(row, numbers[name], 0) for row, one in new for name in dict.fromkeys(one.targets)]
+    insert(connection, "delivery", deliveries)
+    connection.execute("UPDATE tally SET events = events + ?", (len(new),))
 
 
 def page(
@@ -115,11 +118,12 @@ def _note(connection: sqlite3.Connection, waiting: Counter[int], batched: Counte
     connection.executemany("DELETE FROM batch WHERE row = ? AND events = 0", ((row,) for row in batched))
 
 
-def _target(connection: sqlite3.Connection, name: str) -> int:
-    found = connection.execute("SELECT row FROM target WHERE name = ?", (name,)).fetchone()
-    if found is None:
-        found = connection.execute("INSERT INTO target (name) VALUES (?) RETURNING row", (name,)).fetchone()
-    return int(found[0])
+def _let_wait(connection: sqlite3.Connection, target: str, number: int) -> int:
+    """Let so many more events wait for a target, which may be a new one, and return its row."""
+    values = (number, target)
+    found = connection.execute(_LET_WAIT, values).fetchall()
+    ((row,),) = found or connection.execute(_NEW_TARGET, values).fetchall()
+    return int(row)
 
 
 def _kept(connection: sqlite3.Connection, row: Sequence[Any]) -> Kept:

@@ -53,14 +53,15 @@ class SqliteLedgerWriter:
 
     def enter(self, entry: Entry) -> Future[None]:
         """See `LedgerWriter.enter`."""
-        return self._commits.submit(lambda transaction: ledger_entries.enter(transaction.connection, entry))
+        return self.enter_all([entry])
 
-    def enter_all(self, entries: Sequence[Entry]) -> Future[None]:
+    def enter_all(self, entries: Sequence[Entry], events: Sequence[Outgoing] = ()) -> Future[None]:
         """See `LedgerWriter.enter_all`."""
 
         def work(transaction: Transaction) -> None:
-            for entry in entries:
-                ledger_entries.enter(transaction.connection, entry)
+            ledger_entries.enter(transaction.connection, entries)
+            if events:
+                ledger_events.add(transaction.connection, events)
 
         return self._commits.submit(work)
 

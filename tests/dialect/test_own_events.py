@@ -6,24 +6,10 @@ import pytest
 
 from smtpbridge.dialect.bounce_class import BounceClass
 from smtpbridge.dialect.event_options import EventOptions
-from smtpbridge.dialect.own_events import expired, injection, refused
+from smtpbridge.dialect.own_events import expired, refused
 from tests.events.examples import SENT
 
 OPTIONS = EventOptions()
-
-
-def test_an_acceptance_is_an_injection_unless_these_are_off() -> None:
-    (event,) = injection(SENT, OPTIONS)
-
-    assert (event.fields["type"], event.fields["timestamp"]) == ("injection", "1795154400")
-    assert injection(SENT, OPTIONS) == (event,)
-    assert injection(SENT, replace(OPTIONS, injection=False)) == ()
-
-
-def test_recipients_of_one_message_have_injections_of_their_own() -> None:
-    (one,), (other,) = injection(SENT, OPTIONS), injection(replace(SENT, message_id="0001f2a46b5e93c7d811"), OPTIONS)
-
-    assert one.id != other.id
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -49,6 +50,13 @@ def test_what_a_message_has_not_is_left_out_but_for_metadata_and_tags() -> None:
         "injection_time", "open_tracking", "click_tracking", "initial_pixel", "recv_method", "delv_method",
     }  # fmt: skip
     assert (fields["rcpt_meta"], fields["rcpt_tags"]) == ({}, [])
+
+
+@given(st.floats(0, 4e9))
+def test_a_time_is_what_the_library_says_of_it(seconds: float) -> None:
+    written = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+    assert iso(seconds) == written.replace("+00:00", "Z")
 
 
 @pytest.mark.parametrize(("copy", "told"), [(Copy.ENVELOPE, None), (Copy.CC, "cc"), (Copy.ARCHIVE, "archive")])

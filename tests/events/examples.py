@@ -2,6 +2,7 @@
 
 from smtpbridge.dialect.number import Number
 from smtpbridge.dialect.sent import Sent
+from smtpbridge.dialect.sparkpost_event import Account, Event, EventType, event
 
 RECEIVED_AT = 1795154410.75  # 2026-11-20T06:00:10.750Z
 SENT = Sent(
@@ -18,3 +19,9 @@ SENT = Sent(
     size=2911,
     open_tracking=True,
 )
+
+
+def injection(sent: Sent, account: Account) -> Event:
+    """Return an injection as any other event is made; `injections` writes the same."""
+    key = f"injection\0{sent.transmission_id}\0{sent.message_id}"
+    return event(EventType.INJECTION, key, sent.injected_at, sent, "", account, {})

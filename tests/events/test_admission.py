@@ -6,9 +6,10 @@ from ipaddress import ip_network
 
 import pytest
 
-from smtpbridge.events.admission import Admission, Algorithm, Asked, Encoding, Login, Signature, Terms
+from smtpbridge.events.admission import Admission, Asked, Login, Terms
 from smtpbridge.events.tallies import Taken
 from smtpbridge.secret import Secret
+from smtpbridge.signature import Algorithm, Encoding, Signature
 
 PATH = Secret(b"q7Jk-secret-path")
 KEY = b"signing-key"

@@ -16,10 +16,9 @@ from smtpbridge.dialect.event_options import EventOptions, Unsubscription
 from smtpbridge.dialect.events import translate
 from smtpbridge.dialect.infobip_reports import read
 from smtpbridge.dialect.notifications import DeliveryReport, TrackingNotification
-from smtpbridge.dialect.own_events import injection
 from smtpbridge.dialect.sparkpost_event import PING, Event, EventType, batch
 from tests.anymail import AUTHORIZATION, listening, tracking_view
-from tests.events.examples import RECEIVED_AT, SENT
+from tests.events.examples import RECEIVED_AT, SENT, injection
 
 SENT_BY_DJANGO = replace(SENT, metadata={"order": "17", "vip": True})
 OPTIONS = EventOptions(initial_open=True)
@@ -68,7 +67,7 @@ LIMITED = {"id": 6058, "name": "EC_MAILBOX_PROVIDER_RATE_LIMIT", "groupId": 1, "
 GONE = "550 5.1.1 Gone"
 # The event, what anymail calls it, why it says that the message was refused, and when it was.
 CASES: list[tuple[EventType, list[Event], str, str | None, int]] = [
-    (EventType.INJECTION, list(injection(SENT_BY_DJANGO, OPTIONS)), "queued", None, 1795154400),
+    (EventType.INJECTION, [injection(SENT_BY_DJANGO, OPTIONS.account)], "queued", None, 1795154400),
     (EventType.DELIVERY, failed(None, {"groupId": 3}), "delivered", None, 1795154404),
     (EventType.BOUNCE, failed(HARD, {"groupId": 2}, GONE), "bounced", "invalid", 1795154404),
     (EventType.BOUNCE, failed(SUPPRESSED, {"groupId": 2}), "bounced", "blocked", 1795154404),

@@ -30,16 +30,18 @@ class HeldLedger:
 
     def __init__(self, ledger: Ledger) -> None:
         self.fault: StoreError | None = None
-        self.held: list[tuple[Sequence[Entry], Future[None]]] | None = None
+        self.held: list[tuple[Sequence[Entry], Sequence[Outgoing], Future[None]]] | None = None
         self.added: list[Sequence[Outgoing]] = []
+        self.in_company: list[Outgoing] = []
         self.writer = self
         self._ledger = ledger
 
-    def enter_all(self, entries: Sequence[Entry]) -> Future[None]:
+    def enter_all(self, entries: Sequence[Entry], events: Sequence[Outgoing] = ()) -> Future[None]:
         if self.held is None:
-            return self._or_fail(lambda writer: writer.enter_all(entries))
+            self.in_company += events
+            return self._or_fail(lambda writer: writer.enter_all(entries, events))
         future: Future[None] = Future()
-        self.held.append((entries, future))
+        self.held.append((entries, events, future))
         return future
 
     def add(self, events: Sequence[Outgoing]) -> Future[None]:
@@ -48,9 +50,8 @@ class HeldLedger:
 
     def let_go(self) -> None:
         held, self.held = self.held or [], None
-        for entries, future in held:
-            for entry in entries:
-                self._ledger.enter(entry)
+        for entries, events, future in held:
+            self._ledger.writer.enter_all(entries, events).result()
             future.set_result(None)
 
     def find(self, token: bytes, recipient: str) -> Any:
@@ -366,18 +367,50 @@ class OwnEventsTest(CorrelationCase):
         self.assertEqual(["policy_rejection"], [one.type for one in self.kept()])
         self.assertEqual(1, self.said("given_up=<b@rcpt.test>"))
 
-    async def test_injections_gather_and_what_is_left_is_written_at_the_end(self) -> None:
+    async def test_injections_go_with_the_next_entries_and_what_is_left_is_written_at_the_end(self) -> None:
         await self.upstream()
         await self.with_events()
         held = self.held()
         caller = await self.caller()
         for _ in range(3):
             await caller.mail("a@rcpt.test", data=message({"cc": [f"c{number}@rcpt.test" for number in range(31)]}))
-        self.assertEqual([64], [len(events) for events in held.added])
+        self.assertEqual(64, len(held.in_company))
+        self.assertEqual([], held.added)
 
         await self.service.stopService()
 
-        self.assertEqual([64, 32], [len(events) for events in held.added])
+        self.assertEqual([32], [len(events) for events in held.added])
+
+    async def test_injections_without_company_go_alone_before_long(self) -> None:
+        await self.upstream()
+        await self.with_events()
+
+        await (await self.caller()).mail("a@rcpt.test")
+
+        await self.eventually(lambda: len(self.kept()) == 1)
+
+    async def test_many_injections_do_not_wait_for_company(self) -> None:
+        await self.upstream()
+        await self.with_events()
+        held = self.held()
+
+        await (await self.caller()).mail(
+            "a@rcpt.test", data=message({"cc": [f"c{number}@rcpt.test" for number in range(299)]})
+        )
+
+        self.assertEqual([300], [len(events) for events in held.added])
+
+    async def test_injections_that_cannot_be_kept_with_their_company_are_named_in_the_log(self) -> None:
+        await self.upstream()
+        await self.with_events()
+        held = self.held()
+        caller = await self.caller()
+        self.assertEqual("250", (await caller.mail("a@rcpt.test"))[:3])
+        held.fault = StoreError("the ledger cannot be written")
+
+        self.assertEqual(NOT_STORED, await caller.mail("a@rcpt.test"))
+
+        await self.eventually(lambda: self.said("lost injections=1: the ledger could not keep them") == 1)
 
     async def test_what_the_sender_was_told_and_the_ledger_could_not_keep_is_in_the_log(self) -> None:
         await self.upstream({"RCPT a@rcpt.test": b"550 5.7.1 not here\r\n"})

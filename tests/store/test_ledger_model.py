@@ -251,10 +251,13 @@ class LedgerAsModel(RuleBasedStateMachine):
         here = [event for event in self.events if target in event.at_targets]
         standings = [event.delivery(target).standing for event in here]
         waiting = self.members(None, target)
+        sending = [one for one in self.batches if one.target == target and one.standing is Standing.SENDING]
+        # By the order of their coming, which is that of their times but for clocks that are set back.
+        oldest = [*waiting[:1], *(self.members(one, target)[0] for one in sending)]
         return TargetCounts(
             target,
             len(waiting),
-            waiting[0].made.at if waiting else None,
+            min((event.made.at for event in oldest), default=None),
             standings.count(Standing.SENDING),
             standings.count(Standing.DEAD),
         )
