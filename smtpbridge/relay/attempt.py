@@ -29,6 +29,21 @@ _EIGHT_BIT = reply(554, "5.6.3", "The provider does not take 8-bit content")
 class Attempt:
     """The sending of one transaction."""
 
+    __slots__ = (
+        "_answered",
+        "_begun",
+        "_bounded",
+        "_connection",
+        "_done",
+        "_message",
+        "_moved",
+        "_octets",
+        "_over",
+        "_pool",
+        "_transaction",
+        "_waiting",
+    )
+
     def __init__(
         self, pool: Pool, transaction: Transaction, message: Outgoing, over: Callable[[Outcome, str], None]
     ) -> None:
@@ -50,7 +65,11 @@ class Attempt:
     def start(self, *, bounded: bool) -> None:
         """Ask for a connection; a first transaction is refused when too many wait, a copy is not."""
         self._bounded = bounded
-        self._ask(fresh=False)
+        connection = self._pool.lease()
+        if connection is None:
+            self._ask(fresh=False)
+        else:
+            self.granted(connection)
 
     def drop(self, answer: Reply) -> None:
         """Give up where that is possible: anywhere but behind the final dot."""
@@ -103,22 +122,28 @@ class Attempt:
         if connection is None or self._done:
             return
         self._connection = None
-        self._pool.traffic.seconds.add(self._pool.traffic.now() - self._begun)
-        self._pool.give_back(connection)
+        pool = self._pool
+        pool.traffic.seconds.add(pool.traffic.now() - self._begun)
+        pool.give_back(connection)
+        if end.unanimous or not self._moves(end, connection):
+            self._end(outcome_of(self._transaction.envelope.recipients, end), connection.label)
+
+    def _moves(self, end: Concluded, connection: UpstreamConnection) -> bool:
+        """Move to another connection, where that is called for; tell whether it was."""
         hung_up = end.hung_up is not None
         lost = end.final is None and end.phase in (Phase.ENVELOPE, Phase.BODY)
-        if (hung_up or lost) and not self._moved:
-            self._moved = True
-            self._pool.traffic.moved += 1
-            _log.info(
-                "id={id} moves to another connection, before its final dot, from host={host}: {why}",
-                id=self._message.id,
-                host=connection.label,
-                why=end.hung_up or "the connection was lost",
-            )
-            self._ask(fresh=True)
-            return
-        self._end(outcome_of(self._transaction.envelope.recipients, end), connection.label)
+        if self._moved or not (hung_up or lost):
+            return False
+        self._moved = True
+        self._pool.traffic.moved += 1
+        _log.info(
+            "id={id} moves to another connection, before its final dot, from host={host}: {why}",
+            id=self._message.id,
+            host=connection.label,
+            why=end.hung_up or "the connection was lost",
+        )
+        self._ask(fresh=True)
+        return True
 
     def _ask(self, *, fresh: bool) -> None:
         self._answered = False

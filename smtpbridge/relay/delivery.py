@@ -7,6 +7,7 @@ once, whatever happens later, and ends once, when nothing of it is under way any
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import zip_longest
 from typing import Protocol
 
@@ -148,14 +149,7 @@ class Delivery:
         transaction = self._transactions[place]
         pool = self._bridge.pools[transaction.upstream]
 
-        def over(outcome: Outcome, host: str) -> None:
-            try:
-                self._over(place, outcome, host)
-            except Exception:
-                self._break_off()
-
-        attempt = Attempt(pool, transaction, self._outgoing, over)
-        self._attempts[place] = attempt
+        attempt = self._attempts[place] = Attempt(pool, transaction, self._outgoing, partial(self._over, place))
         attempt.start(bounded=place == 0)
 
     def _break_off(self) -> None:
@@ -167,8 +161,20 @@ class Delivery:
         self.end(BROKEN)
 
     def _over(self, place: int, outcome: Outcome, host: str) -> None:
-        del self._attempts[place]
-        self._outcomes[place] = outcome
+        try:
+            del self._attempts[place]
+            self._outcomes[place] = outcome
+            if host and host not in self._hosts:
+                self._hosts.append(host)
+            if len(self._outcomes) == 1 and outcome.is_whole:
+                self.end(outcome.answer)  # as `settle` would say
+            else:
+                self._go_on(place, outcome, host)
+        except Exception:
+            self._break_off()
+
+    def _go_on(self, place: int, outcome: Outcome, host: str) -> None:
+        """A transaction is over; send what is left to be sent, or say what became of all."""
         if place:
             self._bridge.log.info(
                 "id={id} copy={place} of {count} to={to} via={host} answer={answer}",
@@ -179,8 +185,6 @@ class Delivery:
                 host=host or "-",
                 answer=outcome.answer,
             )
-        if host and host not in self._hosts:
-            self._hosts.append(host)
         if place == 0 and not outcome.taken:
             # The copies belong to a message that was refused, or whose end nobody knows: they are not sent.
             self._outcomes = [outcome]

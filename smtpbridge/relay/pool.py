@@ -28,7 +28,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from smtpbridge.relay.deadlines import Deadlines
+from smtpbridge.relay.deadlines import NEVER, Deadlines
 from smtpbridge.relay.dial_faults import dial_fault
 from smtpbridge.relay.leases import Action, Counts, Dial, Grant, HostCounts, Ledger, Limits, Refuse, Retire, Why
 from smtpbridge.relay.onlooker import Onlooker
@@ -38,7 +38,7 @@ from smtpbridge.relay.tally import Limit, Tally
 from smtpbridge.relay.tls_words import LOST, TLS_FAILED, VERIFY_FAILED
 from smtpbridge.relay.upstream import Patience, UpstreamConnection
 from smtpbridge.secret import Secret
-from smtpbridge.smtp.client import ClientSession
+from smtpbridge.smtp.client import ClientSession, State
 from smtpbridge.smtp.replies import Reply, ReplyReader, printable, reply
 
 _log = Logger(__name__)
@@ -71,6 +71,8 @@ class Waiter(Contract):
         """There is none; `answer` is a 4yz reply fit for a sender."""
 
 
+# To ask a class for a member is a call.
+_READY = State.READY
 # What stands before the words of an exception.
 _CANNOT_CONNECT = "cannot connect: "
 _FROM_BELOW = (TLS_FAILED, LOST, _CANNOT_CONNECT)
@@ -125,6 +127,17 @@ class Pool:
 
     # What users call
 
+    def lease(self) -> UpstreamConnection | None:
+        """
+        Return an idle connection at once, to be used for one message and given back.
+
+        `None` where it is not as simple as that, and while others are served, who come first: then `ask`.
+        """
+        if self._doing:
+            return None
+        number = self._ledger.lease(self._deadlines.now())
+        return None if number is None else self._connections[number]
+
     def ask(self, waiter: Waiter, until: float, *, fresh: bool = False, bounded: bool = True) -> int:
         """
         Ask for a connection; return a number for `withdraw`.  The waiter may be called before this returns.
@@ -149,8 +162,9 @@ class Pool:
         number = self._numbers.get(connection)
         if number is None:
             return
-        connection.rest()
-        actions = self._ledger.returned(number, self._deadlines.now(), usable=connection.takes_mail)
+        connection.deadline = NEVER
+        usable = connection.session.state is _READY
+        actions = self._ledger.returned(number, self._deadlines.now(), usable=usable)
         if actions:
             self._do(actions)
 

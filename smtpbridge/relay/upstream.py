@@ -44,7 +44,8 @@ _log = Logger(__name__)
 
 # Each command on the way to READY has the time of a command.
 _SETTING_UP = frozenset({State.HELLO, State.STARTTLS, State.SECURE_HELLO, State.AUTH, State.RESPONSES})
-
+# In these a whole reply begins the time of the next.
+_WAITING = _SETTING_UP | {State.ENVELOPE}
 
 _EXCESSES = {Excess.LINE: Limit.MAX_REPLY_LINE_BYTES, Excess.LINES: Limit.MAX_REPLY_LINES}
 
@@ -150,9 +151,10 @@ class UpstreamConnection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Octets from the server."""
-        heard = self.session.heard
-        self._act(self.session.receive(data))
-        if self.session.heard != heard:
+        session = self.session
+        heard = session.heard
+        self._act(session.receive(data))
+        if session.state in _WAITING and session.heard != heard:
             self._wait_for_the_next()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -180,14 +182,11 @@ class UpstreamConnection(Protocol):
     def send(self, letter: Letter, done: Callable[[Concluded], None]) -> None:
         """Send one message; `done` is called once, with how it ended."""
         self._letter, self._done = letter, done
+        session = self.session
         size = len(letter.header) + 2 + letter.body.body_size
-        self.session.begin(Mail(letter.sender, size, letter.eight_bit), letter.recipients)
-        self._wait(self._patience.command)
-        self._flush()
-
-    def rest(self) -> None:
-        """No message for now: nothing is waited for."""
-        self.deadline = NEVER
+        session.begin(Mail(letter.sender, size, letter.eight_bit), letter.recipients)
+        self.deadline = self._deadlines.now() + self._patience.command
+        self._wire.write(session.data_to_send())
 
     def retire(self) -> None:
         """Close in good manners (RFC 5321, 4.1.1.10); the reply to QUIT changes nothing."""
@@ -236,19 +235,17 @@ class UpstreamConnection(Protocol):
                     if event.excess is not None:
                         self._caller.reached(_EXCESSES[event.excess])
                     self._give_up(event.why, event.answer)
-        self._flush()
+        if self.session.to_send:
+            self._flush()
 
     def _wait_for_the_next(self) -> None:
         """A whole reply has come: the time of the next begins.  An octet at a time must not hold a connection."""
-        session = self.session
-        if session.state is State.ENVELOPE:
-            self._wait(self._patience.data if session.awaits_data else self._patience.command)
-        elif session.state in _SETTING_UP:
-            self._wait(self._patience.command)
+        data = self.session.state is State.ENVELOPE and self.session.awaits_data
+        self._wait(self._patience.data if data else self._patience.command)
 
     def _flush(self) -> None:
-        if out := self.session.data_to_send():
-            self._wire.write(out)
+        if self.session.to_send:
+            self._wire.write(self.session.data_to_send())
 
     def _wait(self, seconds: float) -> None:
         self.deadline = self._deadlines.now() + seconds
@@ -258,7 +255,8 @@ class UpstreamConnection(Protocol):
         self._wire.startTLS(self._tls)
 
     def _conclude(self, event: Concluded) -> None:
-        self._stop_streaming()
+        if self._body_due is not NEVER:
+            self._stop_streaming()
         done, self._done, self._letter = self._done, None, None
         self.deadline = NEVER
         if done is not None:
@@ -282,12 +280,13 @@ class UpstreamConnection(Protocol):
     def _write_data(self) -> None:
         letter = self._letter
         assert letter is not None
-        start = stuff(letter.header) + b"\r\n"
+        header = stuff(letter.header)
         body = letter.body.in_memory
-        if body is not None and len(start) + len(body) <= CHUNK:
-            self._wait(self._patience.final)
-            self._wire.write(start + body + self.session.end_data())
+        if body is not None and len(header) + len(body) < CHUNK:
+            self.deadline = self._deadlines.now() + self._patience.final
+            self._wire.write(b"".join((header, b"\r\n", body, self.session.end_data())))
             return
+        start = header + b"\r\n"
         self._body_at = 0
         self._body_due = self._deadlines.now() + self._patience.block + letter.body.body_size / self._patience.min_rate
         self._paused = False

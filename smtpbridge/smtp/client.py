@@ -80,7 +80,8 @@ class ClientSession:
         self._credentials = (username, password)
         self._responses: tuple[bytes, ...] = ()
         self._replies = replies if replies is not None else ReplyReader()
-        self._out: list[bytes] = []
+        # What is to be written; `data_to_send` takes it.
+        self.to_send: list[bytes] = []
         self._events: list[Event] = []
         self._fresh = True
         # One transaction: what is still to be sent without PIPELINING, and the answers so far.
@@ -95,10 +96,10 @@ class ClientSession:
 
     def data_to_send(self) -> bytes:
         """Return what is to be written now, and forget it."""
-        out = self._out
+        out = self.to_send
         if not out:
             return b""
-        self._out = []
+        self.to_send = []
         return out[0] if len(out) == 1 else b"".join(out)
 
     def receive(self, octets: bytes) -> list[Event]:
@@ -127,10 +128,10 @@ class ClientSession:
         if self.state is _CLOSED:
             return []
         self._replies.feed(octets)
-        asked = len(self._out)
+        asked = len(self.to_send)
         try:
             while self.state in _OPEN and (answer := self._replies.next()) is not None:
-                if len(self._out) > asked and answer.code != 421:
+                if len(self.to_send) > asked and answer.code != 421:
                     # It came before the command that it would answer was written: the two sides are not in step.
                     self._end("the server answered before it was asked", answer)
                 else:
@@ -161,12 +162,12 @@ class ClientSession:
             size = mail.size if offered.size is not None else None
             mail = Mail(mail.sender, size, mail.eight_bit and offered.eight_bit)
         if offered.pipelining:
-            self._out.append(_envelope(mail, recipients) if self._fresh else _RSET + _envelope(mail, recipients))
+            self.to_send.append(_envelope(mail, recipients) if self._fresh else _RSET + _envelope(mail, recipients))
         else:
             lines = [mail.encode(), *[Recipient(address).encode() for address in recipients], _DATA]
             if not self._fresh:
                 lines.insert(0, _RSET)
-            self._out.append(lines[0])
+            self.to_send.append(lines[0])
             self._unsent = lines[1:]
         self._answers = []
         self._resets = 0 if self._fresh else 1
@@ -188,7 +189,7 @@ class ClientSession:
     def quit(self) -> None:
         """Say QUIT where that is allowed; the skin then closes without waiting for the reply."""
         if self.state is State.READY:
-            self._out.append(Plain(Verb.QUIT).encode())
+            self.to_send.append(Plain(Verb.QUIT).encode())
         self.state = State.CLOSED
 
     def lost(self) -> Concluded | None:
@@ -219,7 +220,7 @@ class ClientSession:
 
     def _hello(self, state: State) -> None:
         self.state = state
-        self._out.append(Hello(self._name).encode())
+        self.to_send.append(Hello(self._name).encode())
 
     def _hello_answered(self, answer: Reply) -> None:
         if not answer.is_positive:
@@ -228,7 +229,7 @@ class ClientSession:
             self._end("the server does not offer STARTTLS, and nothing is sent without TLS", answer)
         else:
             self.state = State.STARTTLS
-            self._out.append(Plain(Verb.STARTTLS).encode())
+            self.to_send.append(Plain(Verb.STARTTLS).encode())
 
     def _starttls_answered(self, answer: Reply) -> None:
         if answer.code != 220:
@@ -255,7 +256,7 @@ class ClientSession:
             responses = client_responses(mechanism, user, secret)
             initial = responses[0].decode() if mechanism == "PLAIN" else None
             self._responses = () if mechanism == "PLAIN" else responses
-            self._out.append(Auth(mechanism, initial).encode())
+            self.to_send.append(Auth(mechanism, initial).encode())
             self.state = State.RESPONSES if self._responses else State.AUTH
 
     def _auth_prompted(self, answer: Reply) -> None:
@@ -264,7 +265,7 @@ class ClientSession:
             return
         response, *rest = self._responses
         self._responses = tuple(rest)
-        self._out.append(response + b"\r\n")
+        self.to_send.append(response + b"\r\n")
         self.state = State.RESPONSES if rest else State.AUTH
 
     def _auth_answered(self, answer: Reply) -> None:
@@ -306,7 +307,7 @@ class ClientSession:
         if refused_mail or no_recipient:
             self._conclude(Phase.ANSWERED, None)
         else:
-            self._out.append(self._unsent.pop(0))
+            self.to_send.append(self._unsent.pop(0))
 
     def _data_answered(self, answer: Reply) -> None:
         if answer.code != 354 and answer.code < 400:
@@ -325,7 +326,7 @@ class ClientSession:
         else:
             # RFC 2920, 3.1: a server may take DATA without a recipient; an empty message ends that.
             self.state = State.LONE_DOT
-            self._out.append(_END)
+            self.to_send.append(_END)
 
     def _some_recipient(self) -> bool:
         recipients = self._answers[1 : self._wanted - 1]

@@ -92,6 +92,9 @@ class Shop:
         self.back: list[Courier] = []
         self.refuse_copies = False
 
+    def lease(self) -> None:
+        """Nothing is idle."""
+
     def ask(self, waiter: Waiter, until: float, *, fresh: bool = False, bounded: bool = True) -> int:
         wish = Wish(waiter, until, fresh, bounded)
         self.asked.append(wish)
