@@ -90,25 +90,24 @@ class Attempt:
         self._answered, self._waiting = True, None
         self._connection = connection
         try:
-            self._send(connection)
+            message = self._message
+            if message.eight_bit and not connection.session.capabilities.eight_bit and not message.body.is_ascii():
+                self._connection = None
+                self._pool.give_back(connection)
+                too_wide = not_sent(self._transaction.envelope.recipients, _EIGHT_BIT)
+                self._end(replace(too_wide, stage=Stage.DATA), connection.label)
+                return
+            envelope, header, body = self._transaction.envelope, self._transaction.header, message.body
+            self._begun = self._pool.traffic.now()
+            self._octets = len(header) + 2 + body.body_size
+            letter = Letter(envelope.sender, envelope.recipients, message.eight_bit, header, body)
+            connection.send(letter, self._concluded)
         except Exception:
             _log.failure("id={id} cannot be sent", id=self._message.id)
             self._connection = None
             connection.abandon("internal error")
             self._pool.give_back(connection)
             self._end(not_sent(self._transaction.envelope.recipients, _BROKEN), connection.label)
-
-    def _send(self, connection: UpstreamConnection) -> None:
-        envelope = self._transaction.envelope
-        eight_bit = self._message.eight_bit
-        if eight_bit and not connection.session.capabilities.eight_bit and not self._message.body.is_ascii():
-            self._connection = None
-            self._pool.give_back(connection)
-            self._end(replace(not_sent(envelope.recipients, _EIGHT_BIT), stage=Stage.DATA), connection.label)
-            return
-        letter = Letter(envelope.sender, envelope.recipients, eight_bit, self._transaction.header, self._message.body)
-        self._begun, self._octets = self._pool.traffic.now(), len(letter.header) + 2 + letter.body.body_size
-        connection.send(letter, self._concluded)
 
     def refused(self, answer: Reply) -> None:
         """There is no connection."""

@@ -50,6 +50,26 @@ class Surroundings(Protocol):
 class Delivery:
     """One message on its way."""
 
+    __slots__ = (
+        "_answer",
+        "_attempts",
+        "_begun",
+        "_bridge",
+        "_hosts",
+        "_launching",
+        "_next",
+        "_outcomes",
+        "_outgoing",
+        "_plan",
+        "_stopped",
+        "_transactions",
+        "_watched",
+        "deadline",
+        "ended",
+        "letter",
+        "message",
+    )
+
     def __init__(self, bridge: Surroundings, message: Submission, answer: Callable[[Reply], None]) -> None:
         """Begin with nothing sent."""
         self.message = message
@@ -65,7 +85,7 @@ class Delivery:
         self._next = 1
         self._stopped = False
         self._launching = False
-        self._hosts: list[str] = []
+        self._hosts: tuple[str, ...] = ()
         self._watched: bytes | None = None
         self.ended = False
         self.letter: Letter | None = None  # what hears of its end for events
@@ -165,8 +185,8 @@ class Delivery:
             del self._attempts[place]
             self._outcomes[place] = outcome
             if host and host not in self._hosts:
-                self._hosts.append(host)
-            if len(self._outcomes) == 1 and outcome.is_whole:
+                self._hosts = (*self._hosts, host)
+            if len(self._outcomes) == 1 and not outcome.refused and not outcome.unknown:
                 self.end(outcome.answer)  # as `settle` would say
             else:
                 self._go_on(place, outcome, host)

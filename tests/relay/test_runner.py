@@ -46,6 +46,9 @@ class Provider:
         self.crowds: list[int] = []
         self.refuses: dict[str, Reply] = {}
 
+    def lease(self) -> None:
+        """Nothing is idle."""
+
     def ask(self, waiter: Any, until: float, *, fresh: bool = False, bounded: bool = True) -> int:
         self.asked.append(self.clock.seconds())
         if self.is_up:
