@@ -8,12 +8,14 @@ Calls back exactly once, with the outcome and the host that gave it.
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 from twisted.logger import Logger
 
 from smtpbridge.dialect.plan import Transaction
-from smtpbridge.relay.pool import Pool
+from smtpbridge.relay.pool import Waiter
 from smtpbridge.relay.submission import Outgoing
+from smtpbridge.relay.tallies import UpstreamTally
 from smtpbridge.relay.upstream import Letter, UpstreamConnection
 from smtpbridge.relay.verdict import Outcome, Stage, not_sent, outcome_of
 from smtpbridge.smtp.client import Concluded, Phase
@@ -24,6 +26,28 @@ _log = Logger(__name__)
 # RFC 6152, 3: content of 8 bits may not go to a server that does not take it.
 _BROKEN = reply(451, "4.3.0", "Internal error; the message was not sent")
 _EIGHT_BIT = reply(554, "5.6.3", "The provider does not take 8-bit content")
+
+
+class Lender(Protocol):
+    """What is needed of a pool; see there."""
+
+    traffic: UpstreamTally
+
+    @property
+    def max_connections(self) -> int:
+        """How many may be on loan at the same time."""
+
+    def lease(self) -> UpstreamConnection | None:
+        """Return a connection, if one is idle."""
+
+    def ask(self, waiter: Waiter, until: float, *, fresh: bool = False, bounded: bool = True) -> int:
+        """Ask for a connection; return a number for `withdraw`."""
+
+    def withdraw(self, number: int) -> None:
+        """Wait no more."""
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """Return a connection, whatever state it is in."""
 
 
 class Attempt:
@@ -45,7 +69,7 @@ class Attempt:
     )
 
     def __init__(
-        self, pool: Pool, transaction: Transaction, message: Outgoing, over: Callable[[Outcome, str], None]
+        self, pool: Lender, transaction: Transaction, message: Outgoing, over: Callable[[Outcome, str], None]
     ) -> None:
         """Prepare; nothing happens before `start`."""
         self._pool = pool
@@ -91,7 +115,7 @@ class Attempt:
         self._connection = connection
         try:
             message = self._message
-            if message.eight_bit and not connection.session.capabilities.eight_bit and not message.body.is_ascii():
+            if message.eight_bit and not connection.takes_eight_bit and not message.body.is_ascii():
                 self._connection = None
                 self._pool.give_back(connection)
                 too_wide = not_sent(self._transaction.envelope.recipients, _EIGHT_BIT)

@@ -14,12 +14,11 @@ from typing import Protocol
 from twisted.logger import Logger
 
 from smtpbridge.dialect.plan import Plan, Transaction
-from smtpbridge.relay.attempt import Attempt
+from smtpbridge.relay.attempt import Attempt, Lender
 from smtpbridge.relay.correlation import Letter
 from smtpbridge.relay.deadlines import NEVER, Deadlines
 from smtpbridge.relay.keeping import Keeping
 from smtpbridge.relay.naming import in_groups, listed
-from smtpbridge.relay.pool import Pool
 from smtpbridge.relay.settlement import settle
 from smtpbridge.relay.submission import Outgoing, Submission
 from smtpbridge.relay.tallies import NO_UPSTREAM
@@ -38,10 +37,13 @@ class Surroundings(Protocol):
     """What a delivery needs of its bridge."""
 
     log: Logger
-    pools: Mapping[str, Pool]
     deadlines: Deadlines
     keeping: Keeping | None
     tally: Tally
+
+    @property
+    def pools(self) -> Mapping[str, Lender]:
+        """The pools by the names of their upstreams."""
 
     def ended(self, delivery: "Delivery") -> None:
         """The delivery is over, for its sender and upstream."""
@@ -168,7 +170,6 @@ class Delivery:
     def _launch(self, place: int) -> None:
         transaction = self._transactions[place]
         pool = self._bridge.pools[transaction.upstream]
-
         attempt = self._attempts[place] = Attempt(pool, transaction, self._outgoing, partial(self._over, place))
         attempt.start(bounded=place == 0)
 

@@ -211,6 +211,11 @@ class UpstreamConnection(Protocol):
         return self.session.state is State.READY
 
     @property
+    def takes_eight_bit(self) -> bool:
+        """Tell whether the server takes content of 8 bits (RFC 6152)."""
+        return self.session.capabilities.eight_bit
+
+    @property
     def behind_final_dot(self) -> bool:
         """Tell whether the server may take the message, whatever is done here."""
         return self.session.state is State.FINAL

@@ -13,7 +13,6 @@ from smtpbridge.relay.reports import Reporter, Route
 from smtpbridge.relay.runner import QueueRunner
 from smtpbridge.relay.schedule import Schedule
 from smtpbridge.relay.tallies import UpstreamTally
-from smtpbridge.smtp.capabilities import NOTHING
 from smtpbridge.smtp.client import Concluded, Phase
 from smtpbridge.smtp.replies import Reply, reply
 from smtpbridge.store.errors import StoreError
@@ -63,11 +62,10 @@ class Provider:
 
 class Connection:
     label = "mx.example.net:587"
+    takes_eight_bit = False
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
-        self.session = self
-        self.capabilities = NOTHING
 
     def send(self, letter: Any, done: Callable[[Concluded], None]) -> None:
         self._provider.under_way += 1
