@@ -21,10 +21,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Protocol as Contract
+from typing import cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IProtocol, IStreamClientEndpoint
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -442,6 +443,6 @@ class _Builder(Factory):
     def __init__(self, build: Callable[[], UpstreamConnection]) -> None:
         self._build = build
 
-    def buildProtocol(self, _: object) -> UpstreamConnection:
-        """Return it."""
-        return self._build()
+    def buildProtocol(self, _: object) -> Protocol:
+        """Return it; it is a protocol that never asks for its factory."""
+        return cast(Protocol, self._build())

@@ -20,8 +20,15 @@ written before the one before it has left.
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol as Contract
+from typing import cast
 
-from twisted.internet.interfaces import IHandshakeListener, IOpenSSLClientConnectionCreator, IPushProducer
+from twisted.internet.interfaces import (
+    IHandshakeListener,
+    IOpenSSLClientConnectionCreator,
+    IProtocol,
+    IPushProducer,
+    ITransport,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -97,12 +104,11 @@ class Caller(Contract):
         """Its socket is closed."""
 
 
-@implementer(IHandshakeListener, IPushProducer)
-class UpstreamConnection(Protocol):
+@implementer(IProtocol, IHandshakeListener, IPushProducer)
+class UpstreamConnection:
     """One connection."""
 
     _wire: Wire
-    onlooker: Onlooker | None = None
 
     def __init__(
         self,
@@ -114,6 +120,8 @@ class UpstreamConnection(Protocol):
         label: str,
     ) -> None:
         """Speak as `session` says; `tls` verifies the server's name; `label` names the host in logs."""
+        self.transport: ITransport | None = None
+        self.onlooker: Onlooker | None = None
         self.session = session
         self.label = label
         self.deadline = NEVER
@@ -131,8 +139,13 @@ class UpstreamConnection(Protocol):
 
     # What Twisted calls
 
+    def makeConnection(self, transport: ITransport) -> None:
+        """TCP is up."""
+        self.transport = transport
+        self.connectionMade()
+
     def connectionMade(self) -> None:
-        """TCP is up; with implicit TLS the handshake comes first."""
+        """With implicit TLS the handshake comes first."""
         self._wire = wire_of(self.transport)
         self._deadlines.watch(self)
         if self.onlooker is not None:
@@ -144,7 +157,7 @@ class UpstreamConnection(Protocol):
 
     def handshakeCompleted(self) -> None:
         """TLS is up and the name verified."""
-        self._wire = secured(self._wire, self.transport, self)
+        self._wire = secured(self._wire, self.transport, cast(Protocol, self))
         self.tls_version = tls_version(self._wire)
         self._act(self.session.secured())
         self._wait(self._patience.greeting if self.session.state is State.GREETING else self._patience.command)
@@ -260,7 +273,7 @@ class UpstreamConnection(Protocol):
         self._wire.startTLS(self._tls)
 
     def _conclude(self, event: Concluded) -> None:
-        if self._body_due is not NEVER:
+        if self._body_due != NEVER:
             self._stop_streaming()
         done, self._done, self._letter = self._done, None, None
         self.deadline = NEVER
@@ -327,6 +340,6 @@ class UpstreamConnection(Protocol):
         self._paused = True
 
     def _stop_streaming(self) -> None:
-        if self._body_due is not NEVER:
+        if self._body_due != NEVER:
             self._body_due = NEVER
             self._wire.unregisterProducer()

@@ -35,6 +35,7 @@ do step by step.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from smtpbridge.smtp.capabilities import NOTHING, Capabilities
 from smtpbridge.smtp.client_events import Concluded, Event, GoAhead, Phase, Ready, State, Unusable, UpgradeTls
@@ -370,9 +371,15 @@ class ClientSession:
         return Concluded(phase, answers[0] if answers else None, recipients, data, final)
 
 
+# Nearly all mail is from a few senders; recipients come once.
+@lru_cache(maxsize=512)
+def _is_plain_sender(address: str) -> bool:
+    return matches_address(address) is not None
+
+
 def _envelope(mail: Mail, recipients: tuple[str, ...]) -> bytes:
     """Return all commands of a transaction, in the words of their `encode`."""
-    if recipients and matches_address(mail.sender) and all(map(matches_address, recipients)):
+    if recipients and _is_plain_sender(mail.sender) and all(map(matches_address, recipients)):
         size = "" if mail.size is None else f" SIZE={mail.size}"
         body = " BODY=8BITMIME" if mail.eight_bit else ""
         to = ">\r\nRCPT TO:<".join(recipients)

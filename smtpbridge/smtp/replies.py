@@ -36,8 +36,9 @@ MOST_LINES_READ = 128
 
 _LINE = re.compile(rb"([2-5][0-5][0-9])(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: +|$)", re.ASCII)
-# A reply of one line: code, enhanced code of the same class, text.
-_ONLY_LINE = re.compile(rb"(([2-5])[0-5][0-9])(?: (?:((?!3)\2\.\d{1,3}\.\d{1,3})(?: +|$))?(.*))?", re.DOTALL)
+_CODE = re.compile(rb"[2-5][0-5][0-9]")
+_ENHANCED_WORD = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}")
+_LONGEST_ENHANCED = len("5.999.999")
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
 
@@ -190,11 +191,22 @@ class ReplyReader:
 
 def _reply_of(line: bytes) -> Reply | None:
     """Return the reply that is this one line, `None` when the line is none or has others behind it."""
-    match = _ONLY_LINE.fullmatch(line)
-    if match is None:
+    code, _, text = line.partition(b" ")
+    word, _, rest = text.partition(b" ")
+    known = _status(code, word if len(word) <= _LONGEST_ENHANCED else b"") if len(code) == 3 else None
+    if known is None:
         return None
-    code, _, enhanced, text = match.groups(b"")
-    return Reply(int(code), enhanced.decode("ascii"), (text.decode("utf-8", "backslashreplace"),))
+    said = rest.lstrip(b" ") if known[1] else text
+    return Reply(known[0], known[1], (said.decode("utf-8", "backslashreplace"),))
+
+
+@lru_cache(maxsize=512)
+def _status(code: bytes, word: bytes) -> tuple[int, str] | None:
+    """Return a code, and what stands behind it if that is an enhanced code of the same class; `None` for no code."""
+    if _CODE.fullmatch(code) is None:
+        return None
+    enhanced = word[:1] == code[:1] and _ENHANCED_WORD.fullmatch(word) is not None
+    return int(code), word.decode("ascii") if enhanced else ""
 
 
 # A server says the same few lines all day long; the caches hold at most this many of bounded length.
