@@ -16,7 +16,7 @@ from smtpbridge.dialect.plan import Transaction
 from smtpbridge.relay.pool import Waiter
 from smtpbridge.relay.submission import Outgoing
 from smtpbridge.relay.tallies import UpstreamTally
-from smtpbridge.relay.upstream import Letter, UpstreamConnection
+from smtpbridge.relay.upstream import Letter
 from smtpbridge.relay.verdict import Outcome, Stage, not_sent, outcome_of
 from smtpbridge.smtp.client import Concluded, Phase
 from smtpbridge.smtp.replies import Reply, reply
@@ -28,8 +28,28 @@ _BROKEN = reply(451, "4.3.0", "Internal error; the message was not sent")
 _EIGHT_BIT = reply(554, "5.6.3", "The provider does not take 8-bit content")
 
 
+class Carrier(Protocol):
+    """What is needed of a connection; see `UpstreamConnection`."""
+
+    label: str
+
+    @property
+    def takes_eight_bit(self) -> bool:
+        """Tell whether the server takes content of 8 bits."""
+
+    @property
+    def behind_final_dot(self) -> bool:
+        """Tell whether the server may take the message, whatever is done here."""
+
+    def send(self, letter: Letter, done: Callable[[Concluded], None]) -> None:
+        """Send one message."""
+
+    def abandon(self, why: str) -> None:
+        """Drop the transaction, and the connection with it."""
+
+
 class Lender(Protocol):
-    """What is needed of a pool; see there."""
+    """What is needed of a pool; see `Pool`."""
 
     traffic: UpstreamTally
 
@@ -37,7 +57,7 @@ class Lender(Protocol):
     def max_connections(self) -> int:
         """How many may be on loan at the same time."""
 
-    def lease(self) -> UpstreamConnection | None:
+    def lease(self) -> Carrier | None:
         """Return a connection, if one is idle."""
 
     def ask(self, waiter: Waiter, until: float, *, fresh: bool = False, bounded: bool = True) -> int:
@@ -46,7 +66,7 @@ class Lender(Protocol):
     def withdraw(self, number: int) -> None:
         """Wait no more."""
 
-    def give_back(self, connection: UpstreamConnection) -> None:
+    def give_back(self, granted: object) -> None:
         """Return a connection, whatever state it is in."""
 
 
@@ -78,7 +98,7 @@ class Attempt:
         self._over = over
         self._waiting: int | None = None
         self._answered = False
-        self._connection: UpstreamConnection | None = None
+        self._connection: Carrier | None = None
         self._moved = False
         self._done = False
         self._bounded = True
@@ -109,7 +129,7 @@ class Attempt:
 
     # What the pool calls
 
-    def granted(self, connection: UpstreamConnection) -> None:
+    def granted(self, connection: Carrier) -> None:
         """Send."""
         self._answered, self._waiting = True, None
         self._connection = connection
@@ -151,7 +171,7 @@ class Attempt:
         if end.unanimous or not self._moves(end, connection):
             self._end(outcome_of(self._transaction.envelope.recipients, end), connection.label)
 
-    def _moves(self, end: Concluded, connection: UpstreamConnection) -> bool:
+    def _moves(self, end: Concluded, connection: Carrier) -> bool:
         """Move to another connection, where that is called for; tell whether it was."""
         hung_up = end.hung_up is not None
         lost = end.final is None and end.phase in (Phase.ENVELOPE, Phase.BODY)

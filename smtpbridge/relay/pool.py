@@ -115,7 +115,7 @@ class Pool:
         self._max_wait = max_wait
         self._tally = tally or Tally()
         self._waiters: dict[int, Waiter] = {}
-        self._numbers: dict[UpstreamConnection, int] = {}
+        self._numbers: dict[object, int] = {}
         self._connections: dict[int, UpstreamConnection] = {}
         self._dialling: dict[int, Deferred[IProtocol]] = {}
         self._when_empty: list[Deferred[None]] = []
@@ -158,11 +158,12 @@ class Pool:
         if self._waiters.pop(number, None) is not None:
             self._ledger.withdraw(number)
 
-    def give_back(self, connection: UpstreamConnection) -> None:
+    def give_back(self, granted: object) -> None:
         """Return a connection that was granted, whatever state it is in."""
-        number = self._numbers.get(connection)
+        number = self._numbers.get(granted)
         if number is None:
             return
+        connection = self._connections[number]
         connection.deadline = NEVER
         usable = connection.session.state is _READY
         actions = self._ledger.returned(number, self._deadlines.now(), usable=usable)
