@@ -104,6 +104,16 @@ class Caller(Contract):
         """Its socket is closed."""
 
 
+class Overhearer(Contract):
+    """Who hears first what is meant for a connection."""
+
+    def read(self, data: bytes) -> None:
+        """Octets from the server."""
+
+    def lost(self, reason: Failure) -> None:
+        """It is over."""
+
+
 @implementer(IProtocol, IHandshakeListener, IPushProducer)
 class UpstreamConnection:
     """One connection."""
@@ -130,6 +140,7 @@ class UpstreamConnection:
         self._patience = patience
         self._deadlines = deadlines
         self._caller = caller
+        self._tap: Overhearer | None = None
         self._told_gone = False
         self._done: Callable[[Concluded], None] | None = None
         self._letter: Letter | None = None
@@ -164,14 +175,30 @@ class UpstreamConnection:
 
     def dataReceived(self, data: bytes) -> None:
         """Octets from the server."""
+        if self._tap is None:
+            self.read(data)
+        else:
+            self._tap.read(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """It is over, whoever ended it."""
+        if self._tap is None:
+            self.lost(reason)
+        else:
+            self._tap.lost(reason)
+
+    # What a tap hands on
+
+    def read(self, data: bytes) -> None:
+        """Octets from the server, whoever heard them before."""
         session = self.session
         heard = session.heard
         self._act(session.receive(data))
         if session.state in _WAITING and session.heard != heard:
             self._wait_for_the_next()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """It is over, whoever ended it."""
+    def lost(self, reason: Failure) -> None:
+        """It is over, whoever heard of it before."""
         self._deadlines.forget(self)
         # The transport has let go of its producer by itself, and cannot be asked to any more.
         self._body_due = NEVER
@@ -213,6 +240,15 @@ class UpstreamConnection:
     def abandon(self, why: str) -> None:
         """Drop the transaction without a final dot, and the connection with it: the server gets nothing."""
         self._give_up(why, None)
+
+    def replace_tap(self, tap: "Overhearer | None") -> None:
+        """Let somebody else hear first, who hands it on to `read` and `lost`."""
+        self._tap = tap
+
+    @property
+    def is_tapped(self) -> bool:
+        """Tell whether somebody else hears first."""
+        return self._tap is not None
 
     def replace_wire(self, wrap: Callable[[Wire], Wire]) -> None:
         """Write to what `wrap` makes of the wire."""
