@@ -31,7 +31,7 @@ test: $(FOR_TEST) ## run every test
 	@tests/integration/setup-system
 	@$(BIN)/python -m pytest
 
-COMPILED_TESTS := tests/mail tests/smtp tests/dialect tests/relay/test_leases.py
+COMPILED_TESTS := tests/mail tests/smtp tests/dialect tests/relay
 # In a copy of the tree, so nothing compiled ever lies beside the sources that are worked on.
 COMPILED := .cache/compiled
 test-compiled: $(FOR_TEST) ## compile the pure modules on a message's way, and run their tests against the machine code

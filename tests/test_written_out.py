@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -82,6 +83,18 @@ def test_match_and_replace_know_its_fields(both: tuple[type, type]) -> None:
         assert dataclasses.replace(pair(1), right="c") == pair(1, "c")
 
 
+def test_a_class_says_what_it_provides_behind_its_body() -> None:
+    source = "from zope.interface import Interface, implementer\n"
+    source += "class One(Interface): pass\nclass Two(Interface): pass\n"
+    source += "@implementer(One, Two)\nclass Both: pass\n"
+
+    space: dict[str, Any] = dict(made(WRITTEN_OUT.write_out(source)))
+
+    assert "@implementer" not in WRITTEN_OUT.write_out(source)
+    assert space["One"].providedBy(space["Both"]())
+    assert space["Two"].implementedBy(space["Both"])
+
+
 def test_what_is_frozen_can_be_hashed_and_what_is_not_cannot() -> None:
     sample = SAMPLE.replace("list[int]", "tuple[int, ...]").replace("=list", "=tuple")
     frozen = made(WRITTEN_OUT.write_out(sample))
@@ -100,7 +113,7 @@ def test_of_every_module_that_is_compiled_no_decorator_is_left(name: str) -> Non
     compile(written, name, "exec")
     classes = [node for node in ast.walk(ast.parse(written)) if isinstance(node, ast.ClassDef)]
     kept = [ast.unparse(one) for node in classes for one in node.decorator_list]
-    assert not [one for one in kept if one.startswith(("dataclass", "value"))]
+    assert not [one for one in kept if one.startswith(("dataclass", "value", "implementer"))]
 
 
 @pytest.mark.parametrize("name", COMPILED.MODULES)

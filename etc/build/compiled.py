@@ -25,7 +25,7 @@ _ROOMS = {
     "smtp": "capabilities client client_events commands data events lines paths replies server texts",
     "dialect": "bounds callback_data copies copy_fields infobip instructions jsontext layout options plan recipients "
     "sender sparkpost translate typed unsubscribe",
-    "relay": "leases",
+    "relay": "attempt bridge delivery histogram leases pool settlement tallies translation_tally upstream verdict",
 }
 MODULES = tuple(f"smtpbridge/{room}/{name}.py" for room, names in _ROOMS.items() for name in names.split())
 _SETTINGS = "[mypy]\nignore_missing_imports = True\nplugins = mypy_zope:plugin\n"

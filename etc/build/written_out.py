@@ -6,6 +6,9 @@ A class decorated with `dataclass` or `value` gets the methods that the decorato
 machine code.  `__match_args__` and `__dataclass_fields__` are there as well, so `match` and `dataclasses.replace` work.
 What is frozen is so for mypy alone, as with `value`.
 
+A class that says by `implementer` what it provides says so behind its body: to the compiler a class with any other
+decorator is none that it can make native.
+
 What must not be known here: which modules are compiled, and the compiler.
 """
 
@@ -13,6 +16,7 @@ import ast
 from dataclasses import dataclass
 
 _DECORATORS = {"dataclass", "value"}
+_PROVIDES = "implementer"
 _IMPORTS = (
     "from typing import Any as _Any, ClassVar as _ClassVar\n"
     "from dataclasses import Field as _Field\n"
@@ -48,11 +52,21 @@ class _Attribute:
 def write_out(source: str) -> str:
     """Return the module with its data classes written out."""
     tree = ast.parse(source)
+    tree.body = [one for statement in tree.body for one in _undecorated(statement)]
     found = [_write_class(node) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     if any(found):
         has_docstring = bool(tree.body) and isinstance(tree.body[0], ast.Expr)
         tree.body[has_docstring:has_docstring] = ast.parse(_IMPORTS).body
     return ast.unparse(tree) + "\n"
+
+
+def _undecorated(node: ast.stmt) -> list[ast.stmt]:
+    """Return a class without the decorator `implementer`, and the call behind it that does the same."""
+    if not isinstance(node, ast.ClassDef):
+        return [node]
+    calls = [one for one in node.decorator_list if _name(one) == _PROVIDES]
+    node.decorator_list = [one for one in node.decorator_list if one not in calls]
+    return [node, *(ast.parse(f"{ast.unparse(one)}({node.name})").body[0] for one in calls)]
 
 
 def _write_class(node: ast.ClassDef) -> bool:

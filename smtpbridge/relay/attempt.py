@@ -8,13 +8,15 @@ Calls back exactly once, with the outcome and the host that gave it.
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 from twisted.logger import Logger
 
 from smtpbridge.dialect.plan import Transaction
-from smtpbridge.relay.pool import Pool
+from smtpbridge.relay.pool import Waiter
 from smtpbridge.relay.submission import Outgoing
-from smtpbridge.relay.upstream import Letter, UpstreamConnection
+from smtpbridge.relay.tallies import UpstreamTally
+from smtpbridge.relay.upstream import Letter
 from smtpbridge.relay.verdict import Outcome, Stage, not_sent, outcome_of
 from smtpbridge.smtp.client import Concluded, Phase
 from smtpbridge.smtp.replies import Reply, reply
@@ -26,11 +28,68 @@ _BROKEN = reply(451, "4.3.0", "Internal error; the message was not sent")
 _EIGHT_BIT = reply(554, "5.6.3", "The provider does not take 8-bit content")
 
 
+class Carrier(Protocol):
+    """What is needed of a connection; see `UpstreamConnection`."""
+
+    label: str
+
+    @property
+    def takes_eight_bit(self) -> bool:
+        """Tell whether the server takes content of 8 bits."""
+
+    @property
+    def behind_final_dot(self) -> bool:
+        """Tell whether the server may take the message, whatever is done here."""
+
+    def send(self, letter: Letter, done: Callable[[Concluded], None]) -> None:
+        """Send one message."""
+
+    def abandon(self, why: str) -> None:
+        """Drop the transaction, and the connection with it."""
+
+
+class Lender(Protocol):
+    """What is needed of a pool; see `Pool`."""
+
+    traffic: UpstreamTally
+
+    @property
+    def max_connections(self) -> int:
+        """How many may be on loan at the same time."""
+
+    def lease(self) -> Carrier | None:
+        """Return a connection, if one is idle."""
+
+    def ask(self, waiter: Waiter, until: float, *, fresh: bool = False, bounded: bool = True) -> int:
+        """Ask for a connection; return a number for `withdraw`."""
+
+    def withdraw(self, number: int) -> None:
+        """Wait no more."""
+
+    def give_back(self, granted: object) -> None:
+        """Return a connection, whatever state it is in."""
+
+
 class Attempt:
     """The sending of one transaction."""
 
+    __slots__ = (
+        "_answered",
+        "_begun",
+        "_bounded",
+        "_connection",
+        "_done",
+        "_message",
+        "_moved",
+        "_octets",
+        "_over",
+        "_pool",
+        "_transaction",
+        "_waiting",
+    )
+
     def __init__(
-        self, pool: Pool, transaction: Transaction, message: Outgoing, over: Callable[[Outcome, str], None]
+        self, pool: Lender, transaction: Transaction, message: Outgoing, over: Callable[[Outcome, str], None]
     ) -> None:
         """Prepare; nothing happens before `start`."""
         self._pool = pool
@@ -39,7 +98,7 @@ class Attempt:
         self._over = over
         self._waiting: int | None = None
         self._answered = False
-        self._connection: UpstreamConnection | None = None
+        self._connection: Carrier | None = None
         self._moved = False
         self._done = False
         self._bounded = True
@@ -50,7 +109,11 @@ class Attempt:
     def start(self, *, bounded: bool) -> None:
         """Ask for a connection; a first transaction is refused when too many wait, a copy is not."""
         self._bounded = bounded
-        self._ask(fresh=False)
+        connection = self._pool.lease()
+        if connection is None:
+            self._ask(fresh=False)
+        else:
+            self.granted(connection)
 
     def drop(self, answer: Reply) -> None:
         """Give up where that is possible: anywhere but behind the final dot."""
@@ -66,30 +129,29 @@ class Attempt:
 
     # What the pool calls
 
-    def granted(self, connection: UpstreamConnection) -> None:
+    def granted(self, connection: Carrier) -> None:
         """Send."""
         self._answered, self._waiting = True, None
         self._connection = connection
         try:
-            self._send(connection)
+            message = self._message
+            if message.eight_bit and not connection.takes_eight_bit and not message.body.is_ascii():
+                self._connection = None
+                self._pool.give_back(connection)
+                too_wide = not_sent(self._transaction.envelope.recipients, _EIGHT_BIT)
+                self._end(replace(too_wide, stage=Stage.DATA), connection.label)
+                return
+            envelope, header, body = self._transaction.envelope, self._transaction.header, message.body
+            self._begun = self._pool.traffic.now()
+            self._octets = len(header) + 2 + body.body_size
+            letter = Letter(envelope.sender, envelope.recipients, message.eight_bit, header, body)
+            connection.send(letter, self._concluded)
         except Exception:
             _log.failure("id={id} cannot be sent", id=self._message.id)
             self._connection = None
             connection.abandon("internal error")
             self._pool.give_back(connection)
             self._end(not_sent(self._transaction.envelope.recipients, _BROKEN), connection.label)
-
-    def _send(self, connection: UpstreamConnection) -> None:
-        envelope = self._transaction.envelope
-        eight_bit = self._message.eight_bit
-        if eight_bit and not connection.session.capabilities.eight_bit and not self._message.body.is_ascii():
-            self._connection = None
-            self._pool.give_back(connection)
-            self._end(replace(not_sent(envelope.recipients, _EIGHT_BIT), stage=Stage.DATA), connection.label)
-            return
-        letter = Letter(envelope.sender, envelope.recipients, eight_bit, self._transaction.header, self._message.body)
-        self._begun, self._octets = self._pool.traffic.now(), len(letter.header) + 2 + letter.body.body_size
-        connection.send(letter, self._concluded)
 
     def refused(self, answer: Reply) -> None:
         """There is no connection."""
@@ -103,22 +165,28 @@ class Attempt:
         if connection is None or self._done:
             return
         self._connection = None
-        self._pool.traffic.seconds.add(self._pool.traffic.now() - self._begun)
-        self._pool.give_back(connection)
+        pool = self._pool
+        pool.traffic.seconds.add(pool.traffic.now() - self._begun)
+        pool.give_back(connection)
+        if end.unanimous or not self._moves(end, connection):
+            self._end(outcome_of(self._transaction.envelope.recipients, end), connection.label)
+
+    def _moves(self, end: Concluded, connection: Carrier) -> bool:
+        """Move to another connection, where that is called for; tell whether it was."""
         hung_up = end.hung_up is not None
         lost = end.final is None and end.phase in (Phase.ENVELOPE, Phase.BODY)
-        if (hung_up or lost) and not self._moved:
-            self._moved = True
-            self._pool.traffic.moved += 1
-            _log.info(
-                "id={id} moves to another connection, before its final dot, from host={host}: {why}",
-                id=self._message.id,
-                host=connection.label,
-                why=end.hung_up or "the connection was lost",
-            )
-            self._ask(fresh=True)
-            return
-        self._end(outcome_of(self._transaction.envelope.recipients, end), connection.label)
+        if self._moved or not (hung_up or lost):
+            return False
+        self._moved = True
+        self._pool.traffic.moved += 1
+        _log.info(
+            "id={id} moves to another connection, before its final dot, from host={host}: {why}",
+            id=self._message.id,
+            host=connection.label,
+            why=end.hung_up or "the connection was lost",
+        )
+        self._ask(fresh=True)
+        return True
 
     def _ask(self, *, fresh: bool) -> None:
         self._answered = False

@@ -29,7 +29,6 @@ its end is logged.  A sender that hung up changes nothing of all this.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from typing import assert_never
 
 from twisted.logger import Logger
 
@@ -84,56 +83,57 @@ class Bridge:
         """Relay `message`; `answer` is called once, perhaps before this returns.  The content is closed here."""
         delivery = Delivery(self, message, answer)
         self._deliveries.add(delivery)
-        if self.keeping is None:
-            self._try_to_begin(delivery)
+        if self.keeping is None or self.keeping.resends.knows_none:
+            self._begin(delivery)
         else:
-            self.keeping.resends.ask(message, delivery.was_sent_before, lambda: self._try_to_begin(delivery))
+            self.keeping.resends.ask(message, delivery.was_sent_before, lambda: self._begin(delivery))
         return delivery
 
-    def _try_to_begin(self, delivery: "Delivery") -> None:
+    def _begin(self, delivery: "Delivery") -> None:
+        message = delivery.message
+        content = message.content
+        correlation = self.correlation
         try:
-            self._begin(delivery, delivery.message)
+            token, text = _NO_TOKEN if correlation is None else correlation.new_token()
+            plan = translate(
+                message.envelope,
+                HeaderBlock.parse(content.header),
+                message.trace,
+                self.policy,
+                message.subaccount,
+                message.defaults,
+                content.body(),
+                text,
+            )
+            if isinstance(plan, Refusal):
+                self._refuse(delivery, plan)
+                return
+            self._count(message, plan)
+            if correlation is not None:
+                self._enter(correlation, token, delivery, plan)
+            elif message.queued:
+                delivery.keep_all(plan)
+            else:
+                delivery.run(plan)
         except Exception:
-            self.log.failure("id={id} internal error", id=delivery.message.id)
+            self.log.failure("id={id} internal error", id=message.id)
             delivery.end(BROKEN)
 
-    def _begin(self, delivery: "Delivery", message: Submission) -> None:
-        correlation = self.correlation
-        token, text = _NO_TOKEN if correlation is None else correlation.new_token()
-        header = HeaderBlock.parse(message.content.header)
-        plan = translate(
-            message.envelope,
-            header,
-            message.trace,
-            self.policy,
-            message.subaccount,
-            message.defaults,
-            message.content.body(),
-            text,
-        )
-        match plan:
-            case Refusal():
-                self.tally.translation.refusals[plan.kind] += 1
-                if plan.limit:
-                    self.tally.reached(Limit(plan.limit))
-                delivery.end(reply(plan.code, plan.enhanced, plan.text))
-            case Plan():
-                counts = self.tally.translation
-                counts.uses(plan.wishes, message.subaccount)
-                for one in plan.warnings:
-                    counts.warnings[one.kind] += 1
-                    self.log.warn("id={id} warning={kind} {text}", id=message.id, kind=one.kind, text=one.text)
-                for one in plan.notes:
-                    counts.notes[one.kind] += 1
-                    self.log.info("id={id} note={kind} {text}", id=message.id, kind=one.kind, text=one.text)
-                if correlation is not None:
-                    self._enter(correlation, token, delivery, plan)
-                elif message.queued:
-                    delivery.keep_all(plan)
-                else:
-                    delivery.run(plan)
-            case _:
-                assert_never(plan)
+    def _refuse(self, delivery: "Delivery", refusal: Refusal) -> None:
+        self.tally.translation.refusals[refusal.kind] += 1
+        if refusal.limit:
+            self.tally.reached(Limit(refusal.limit))
+        delivery.end(reply(refusal.code, refusal.enhanced, refusal.text))
+
+    def _count(self, message: Submission, plan: Plan) -> None:
+        counts = self.tally.translation
+        counts.uses(plan.wishes, message.subaccount)
+        for one in plan.warnings:
+            counts.warnings[one.kind] += 1
+            self.log.warn("id={id} warning={kind} {text}", id=message.id, kind=one.kind, text=one.text)
+        for one in plan.notes:
+            counts.notes[one.kind] += 1
+            self.log.info("id={id} note={kind} {text}", id=message.id, kind=one.kind, text=one.text)
 
     def _enter(self, correlation: Correlation, token: bytes, delivery: "Delivery", plan: Plan) -> None:
         """Send what the plan says once the message is written down."""
@@ -169,7 +169,7 @@ class Bridge:
     def ended(self, delivery: "Delivery") -> None:
         """A delivery is over, for its sender and upstream."""
         self._deliveries.discard(delivery)
-        if not self._deliveries:
+        if self._when_idle and not self._deliveries:
             waiting, self._when_idle = self._when_idle, []
             for call in waiting:
                 call()

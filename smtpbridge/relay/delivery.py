@@ -7,18 +7,18 @@ once, whatever happens later, and ends once, when nothing of it is under way any
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import zip_longest
 from typing import Protocol
 
 from twisted.logger import Logger
 
 from smtpbridge.dialect.plan import Plan, Transaction
-from smtpbridge.relay.attempt import Attempt
+from smtpbridge.relay.attempt import Attempt, Lender
 from smtpbridge.relay.correlation import Letter
 from smtpbridge.relay.deadlines import NEVER, Deadlines
 from smtpbridge.relay.keeping import Keeping
 from smtpbridge.relay.naming import in_groups, listed
-from smtpbridge.relay.pool import Pool
 from smtpbridge.relay.settlement import settle
 from smtpbridge.relay.submission import Outgoing, Submission
 from smtpbridge.relay.tallies import NO_UPSTREAM
@@ -37,10 +37,13 @@ class Surroundings(Protocol):
     """What a delivery needs of its bridge."""
 
     log: Logger
-    pools: Mapping[str, Pool]
     deadlines: Deadlines
     keeping: Keeping | None
     tally: Tally
+
+    @property
+    def pools(self) -> Mapping[str, Lender]:
+        """The pools by the names of their upstreams."""
 
     def ended(self, delivery: "Delivery") -> None:
         """The delivery is over, for its sender and upstream."""
@@ -48,6 +51,26 @@ class Surroundings(Protocol):
 
 class Delivery:
     """One message on its way."""
+
+    __slots__ = (
+        "_answer",
+        "_attempts",
+        "_begun",
+        "_bridge",
+        "_hosts",
+        "_launching",
+        "_next",
+        "_outcomes",
+        "_outgoing",
+        "_plan",
+        "_stopped",
+        "_transactions",
+        "_watched",
+        "deadline",
+        "ended",
+        "letter",
+        "message",
+    )
 
     def __init__(self, bridge: Surroundings, message: Submission, answer: Callable[[Reply], None]) -> None:
         """Begin with nothing sent."""
@@ -64,7 +87,7 @@ class Delivery:
         self._next = 1
         self._stopped = False
         self._launching = False
-        self._hosts: list[str] = []
+        self._hosts: tuple[str, ...] = ()
         self._watched: bytes | None = None
         self.ended = False
         self.letter: Letter | None = None  # what hears of its end for events
@@ -147,15 +170,7 @@ class Delivery:
     def _launch(self, place: int) -> None:
         transaction = self._transactions[place]
         pool = self._bridge.pools[transaction.upstream]
-
-        def over(outcome: Outcome, host: str) -> None:
-            try:
-                self._over(place, outcome, host)
-            except Exception:
-                self._break_off()
-
-        attempt = Attempt(pool, transaction, self._outgoing, over)
-        self._attempts[place] = attempt
+        attempt = self._attempts[place] = Attempt(pool, transaction, self._outgoing, partial(self._over, place))
         attempt.start(bounded=place == 0)
 
     def _break_off(self) -> None:
@@ -167,8 +182,20 @@ class Delivery:
         self.end(BROKEN)
 
     def _over(self, place: int, outcome: Outcome, host: str) -> None:
-        del self._attempts[place]
-        self._outcomes[place] = outcome
+        try:
+            del self._attempts[place]
+            self._outcomes[place] = outcome
+            if host and host not in self._hosts:
+                self._hosts = (*self._hosts, host)
+            if len(self._outcomes) == 1 and not outcome.refused and not outcome.unknown:
+                self.end(outcome.answer)  # as `settle` would say
+            else:
+                self._go_on(place, outcome, host)
+        except Exception:
+            self._break_off()
+
+    def _go_on(self, place: int, outcome: Outcome, host: str) -> None:
+        """A transaction is over; send what is left to be sent, or say what became of all."""
         if place:
             self._bridge.log.info(
                 "id={id} copy={place} of {count} to={to} via={host} answer={answer}",
@@ -179,8 +206,6 @@ class Delivery:
                 host=host or "-",
                 answer=outcome.answer,
             )
-        if host and host not in self._hosts:
-            self._hosts.append(host)
         if place == 0 and not outcome.taken:
             # The copies belong to a message that was refused, or whose end nobody knows: they are not sent.
             self._outcomes = [outcome]

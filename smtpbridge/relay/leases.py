@@ -143,13 +143,26 @@ class Ledger:
         self.limits = limits
         self._hosts = [_Host() for _ in range(limits.hosts)]
         self._dialling: dict[int, _Connection] = {}
-        self._idle: OrderedDict[int, _Connection] = OrderedDict()
+        # The one that was used last stands last.
+        self._idle: dict[int, _Connection] = {}
         self._leased: dict[int, _Connection] = {}
         # In the order of asking, with the time at which each gives up.
         self._waiting: OrderedDict[int, float] = OrderedDict()
         self._waiting_fresh: OrderedDict[int, float] = OrderedDict()
         self._last = 0
         self._closing = False
+
+    def lease(self, now: float) -> int | None:
+        """Return the idle connection that was used last; `None` where it is not as simple as that: then `ask`."""
+        if not self._idle:
+            return None
+        connection, idle = self._idle.popitem()
+        if self._worn_out(idle, now, usable=True) is not None:
+            self._idle[connection] = idle
+            return None
+        idle.idle_since = inf
+        self._leased[connection] = idle
+        return connection
 
     def ask(self, now: float, until: float, *, fresh: bool = False, bounded: bool = True) -> tuple[int, list[Action]]:
         """
@@ -187,7 +200,8 @@ class Ledger:
             if queue:
                 waiter, _ = queue.popitem(last=False)
                 return [self._grant(waiter, connection, opened), *self._settle(now)]
-        self._put_aside(connection, opened, now)
+        opened.idle_since = now
+        self._idle[connection] = opened
         return []
 
     def failed(self, connection: int, now: float) -> list[Action]:
@@ -209,7 +223,8 @@ class Ledger:
         if self._waiting:
             waiter, _ = self._waiting.popitem(last=False)
             return [self._grant(waiter, connection, back)]
-        self._put_aside(connection, back, now)
+        back.idle_since = now
+        self._idle[connection] = back
         return self._settle(now) if self._waiting_fresh else []
 
     def lost(self, connection: int, now: float) -> list[Action]:
@@ -282,7 +297,8 @@ class Ledger:
             return True
         if not self._waiting_fresh or not self._idle:
             return False
-        connection, _ = self._idle.popitem(last=False)
+        connection = next(iter(self._idle))
+        del self._idle[connection]
         actions.append(Retire(connection, Why.ROOM))
         return True
 
@@ -302,11 +318,12 @@ class Ledger:
             return Why.UNUSABLE
         if self._closing:
             return Why.CLOSING
-        if connection.messages >= self.limits.max_messages:
+        limits = self.limits
+        if connection.messages >= limits.max_messages:
             return Why.COUNT
-        if now - connection.since >= self.limits.max_age:
+        if now - connection.since >= limits.max_age:
             return Why.AGE
-        if now - connection.idle_since >= self.limits.max_idle:
+        if now - connection.idle_since >= limits.max_idle:
             return Why.IDLE
         return None
 
@@ -314,10 +331,6 @@ class Ledger:
         leased.idle_since = inf
         self._leased[connection] = leased
         return Grant(waiter, connection)
-
-    def _put_aside(self, connection: int, idle: _Connection, now: float) -> None:
-        idle.idle_since = now
-        self._idle[connection] = idle
 
     def _alive(self, now: float) -> int | None:
         return next((place for place, host in enumerate(self._hosts) if host.left_alone_until <= now), None)

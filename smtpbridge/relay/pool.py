@@ -21,14 +21,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Protocol as Contract
+from typing import cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IProtocol, IStreamClientEndpoint
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from smtpbridge.relay.deadlines import Deadlines
+from smtpbridge.relay.deadlines import NEVER, Deadlines
 from smtpbridge.relay.dial_faults import dial_fault
 from smtpbridge.relay.leases import Action, Counts, Dial, Grant, HostCounts, Ledger, Limits, Refuse, Retire, Why
 from smtpbridge.relay.onlooker import Onlooker
@@ -38,7 +39,7 @@ from smtpbridge.relay.tally import Limit, Tally
 from smtpbridge.relay.tls_words import LOST, TLS_FAILED, VERIFY_FAILED
 from smtpbridge.relay.upstream import Patience, UpstreamConnection
 from smtpbridge.secret import Secret
-from smtpbridge.smtp.client import ClientSession
+from smtpbridge.smtp.client import ClientSession, State
 from smtpbridge.smtp.replies import Reply, ReplyReader, printable, reply
 
 _log = Logger(__name__)
@@ -71,6 +72,8 @@ class Waiter(Contract):
         """There is none; `answer` is a 4yz reply fit for a sender."""
 
 
+# To ask a class for a member is a call.
+_READY = State.READY
 # What stands before the words of an exception.
 _CANNOT_CONNECT = "cannot connect: "
 _FROM_BELOW = (TLS_FAILED, LOST, _CANNOT_CONNECT)
@@ -112,7 +115,7 @@ class Pool:
         self._max_wait = max_wait
         self._tally = tally or Tally()
         self._waiters: dict[int, Waiter] = {}
-        self._numbers: dict[UpstreamConnection, int] = {}
+        self._numbers: dict[object, int] = {}
         self._connections: dict[int, UpstreamConnection] = {}
         self._dialling: dict[int, Deferred[IProtocol]] = {}
         self._when_empty: list[Deferred[None]] = []
@@ -124,6 +127,17 @@ class Pool:
         self._probe: _Probe | None = None
 
     # What users call
+
+    def lease(self) -> UpstreamConnection | None:
+        """
+        Return an idle connection at once, to be used for one message and given back.
+
+        `None` where it is not as simple as that, and while others are served, who come first: then `ask`.
+        """
+        if self._doing:
+            return None
+        number = self._ledger.lease(self._deadlines.now())
+        return None if number is None else self._connections[number]
 
     def ask(self, waiter: Waiter, until: float, *, fresh: bool = False, bounded: bool = True) -> int:
         """
@@ -144,13 +158,15 @@ class Pool:
         if self._waiters.pop(number, None) is not None:
             self._ledger.withdraw(number)
 
-    def give_back(self, connection: UpstreamConnection) -> None:
+    def give_back(self, granted: object) -> None:
         """Return a connection that was granted, whatever state it is in."""
-        number = self._numbers.get(connection)
+        number = self._numbers.get(granted)
         if number is None:
             return
-        connection.rest()
-        actions = self._ledger.returned(number, self._deadlines.now(), usable=connection.takes_mail)
+        connection = self._connections[number]
+        connection.deadline = NEVER
+        usable = connection.session.state is _READY
+        actions = self._ledger.returned(number, self._deadlines.now(), usable=usable)
         if actions:
             self._do(actions)
 
@@ -428,6 +444,6 @@ class _Builder(Factory):
     def __init__(self, build: Callable[[], UpstreamConnection]) -> None:
         self._build = build
 
-    def buildProtocol(self, _: object) -> UpstreamConnection:
-        """Return it."""
-        return self._build()
+    def buildProtocol(self, _: object) -> Protocol:
+        """Return it; it is a protocol that never asks for its factory."""
+        return cast(Protocol, self._build())

@@ -82,6 +82,11 @@ class Resends:
         self._from_before = 0.0
         keeper.when_open(self._load)
 
+    @property
+    def knows_none(self) -> bool:
+        """Tell whether no message can be one that was sent before, whatever it is."""
+        return not self._seen and not self._from_before
+
     def watch(self, message: Submission) -> bytes:
         """The sender of a message under way will not hear its answer: return the key for `settled`."""
         key = digest_of(message)
@@ -109,6 +114,8 @@ class Resends:
         now = self._keeper.epoch()
         self._forget_old(now)
         before = self._from_before > now
+        if not before:
+            self._from_before = 0.0
         if not before and (not self._seen or looks_of(message) not in self._seen):
             new()
             return

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -72,15 +72,21 @@ class Tap:
 
     def install(self) -> None:
         """Put it on the way."""
-        # An attribute of the object is found before the method of its class.
-        vars(self._session).update(dataReceived=self._read, connectionLost=self._lost)
+        if isinstance(self._session, UpstreamConnection):
+            self._session.replace_tap(self)
+        else:
+            # An attribute of the object is found before the method of its class.
+            vars(self._session).update(dataReceived=self.read, connectionLost=self.lost)
         self._session.replace_wire(self._overheard)
 
     def remove(self) -> None:
         """Take it away."""
         self.views.clear()
-        for name in ("dataReceived", "connectionLost"):
-            vars(self._session).pop(name, None)
+        if isinstance(self._session, UpstreamConnection):
+            self._session.replace_tap(None)
+        else:
+            for name in ("dataReceived", "connectionLost"):
+                vars(self._session).pop(name, None)
         self._session.replace_wire(_plain)
 
     def note(self, text: str, *, secured: bool = False) -> None:
@@ -92,11 +98,16 @@ class Tap:
         """Who has logged in."""
         return self._session.session.user if isinstance(self._session, Sender) else None
 
-    def _read(self, data: bytes) -> None:
+    def read(self, data: bytes) -> None:
+        """Octets have come: hear them, and hand them on."""
         self._hear(self._inbound, data)
-        type(self._session).dataReceived(self._session, data)  # type: ignore[arg-type]  # the type is that of the object
+        if isinstance(self._session, UpstreamConnection):
+            self._session.read(data)
+        else:
+            type(self._session).dataReceived(self._session, data)
 
-    def _lost(self, reason: Failure) -> None:
+    def lost(self, reason: Failure) -> None:
+        """The session is over."""
         self.note(f"closed ({reason.getErrorMessage().rstrip('.')})")
         self.remove()
         self._gone(self._session)
@@ -146,7 +157,8 @@ class Tracing:
         self._epoch = epoch
         self._prefix = prefix
         self._count = 0
-        self._names: WeakKeyDictionary[Session, str] = WeakKeyDictionary()
+        # By transport: it lives as long as the session, and whatever the session is, it can be referred to weakly.
+        self._names: WeakKeyDictionary[ITransport, str] = WeakKeyDictionary()
         self._taps: dict[Session, Tap] = {}
         self._followers: list[Follower] = []
         self._call: IDelayedCall | None = None
@@ -229,10 +241,11 @@ class Tracing:
         tap.views[follower] = View(follower, tap.facts, transcript)
 
     def _tap(self, session: Session) -> Tap:
-        name = self._names.get(session)
+        assert session.transport is not None
+        name = self._names.get(session.transport)
         if name is None:
             self._count += 1
-            name = self._names[session] = f"{self._prefix}{self._count}"
+            name = self._names[session.transport] = f"{self._prefix}{self._count}"
         if isinstance(session, Sender):
             listener = next((label for label, site in self._sites().items() if site is session.site), "?")
             facts = Facts(name, listener=listener, client=session.address)

@@ -20,8 +20,15 @@ written before the one before it has left.
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol as Contract
+from typing import cast
 
-from twisted.internet.interfaces import IHandshakeListener, IOpenSSLClientConnectionCreator, IPushProducer
+from twisted.internet.interfaces import (
+    IHandshakeListener,
+    IOpenSSLClientConnectionCreator,
+    IProtocol,
+    IPushProducer,
+    ITransport,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -44,7 +51,8 @@ _log = Logger(__name__)
 
 # Each command on the way to READY has the time of a command.
 _SETTING_UP = frozenset({State.HELLO, State.STARTTLS, State.SECURE_HELLO, State.AUTH, State.RESPONSES})
-
+# In these a whole reply begins the time of the next.
+_WAITING = _SETTING_UP | {State.ENVELOPE}
 
 _EXCESSES = {Excess.LINE: Limit.MAX_REPLY_LINE_BYTES, Excess.LINES: Limit.MAX_REPLY_LINES}
 
@@ -96,12 +104,21 @@ class Caller(Contract):
         """Its socket is closed."""
 
 
-@implementer(IHandshakeListener, IPushProducer)
-class UpstreamConnection(Protocol):
+class Overhearer(Contract):
+    """Who hears first what is meant for a connection."""
+
+    def read(self, data: bytes) -> None:
+        """Octets from the server."""
+
+    def lost(self, reason: Failure) -> None:
+        """It is over."""
+
+
+@implementer(IProtocol, IHandshakeListener, IPushProducer)
+class UpstreamConnection:
     """One connection."""
 
     _wire: Wire
-    onlooker: Onlooker | None = None
 
     def __init__(
         self,
@@ -113,6 +130,8 @@ class UpstreamConnection(Protocol):
         label: str,
     ) -> None:
         """Speak as `session` says; `tls` verifies the server's name; `label` names the host in logs."""
+        self.transport: ITransport | None = None
+        self.onlooker: Onlooker | None = None
         self.session = session
         self.label = label
         self.deadline = NEVER
@@ -121,6 +140,7 @@ class UpstreamConnection(Protocol):
         self._patience = patience
         self._deadlines = deadlines
         self._caller = caller
+        self._tap: Overhearer | None = None
         self._told_gone = False
         self._done: Callable[[Concluded], None] | None = None
         self._letter: Letter | None = None
@@ -130,8 +150,13 @@ class UpstreamConnection(Protocol):
 
     # What Twisted calls
 
+    def makeConnection(self, transport: ITransport) -> None:
+        """TCP is up."""
+        self.transport = transport
+        self.connectionMade()
+
     def connectionMade(self) -> None:
-        """TCP is up; with implicit TLS the handshake comes first."""
+        """With implicit TLS the handshake comes first."""
         self._wire = wire_of(self.transport)
         self._deadlines.watch(self)
         if self.onlooker is not None:
@@ -143,20 +168,37 @@ class UpstreamConnection(Protocol):
 
     def handshakeCompleted(self) -> None:
         """TLS is up and the name verified."""
-        self._wire = secured(self._wire, self.transport, self)
+        self._wire = secured(self._wire, self.transport, cast(Protocol, self))
         self.tls_version = tls_version(self._wire)
         self._act(self.session.secured())
         self._wait(self._patience.greeting if self.session.state is State.GREETING else self._patience.command)
 
     def dataReceived(self, data: bytes) -> None:
         """Octets from the server."""
-        heard = self.session.heard
-        self._act(self.session.receive(data))
-        if self.session.heard != heard:
-            self._wait_for_the_next()
+        if self._tap is None:
+            self.read(data)
+        else:
+            self._tap.read(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It is over, whoever ended it."""
+        if self._tap is None:
+            self.lost(reason)
+        else:
+            self._tap.lost(reason)
+
+    # What a tap hands on
+
+    def read(self, data: bytes) -> None:
+        """Octets from the server, whoever heard them before."""
+        session = self.session
+        heard = session.heard
+        self._act(session.receive(data))
+        if session.state in _WAITING and session.heard != heard:
+            self._wait_for_the_next()
+
+    def lost(self, reason: Failure) -> None:
+        """It is over, whoever heard of it before."""
         self._deadlines.forget(self)
         # The transport has let go of its producer by itself, and cannot be asked to any more.
         self._body_due = NEVER
@@ -180,14 +222,11 @@ class UpstreamConnection(Protocol):
     def send(self, letter: Letter, done: Callable[[Concluded], None]) -> None:
         """Send one message; `done` is called once, with how it ended."""
         self._letter, self._done = letter, done
+        session = self.session
         size = len(letter.header) + 2 + letter.body.body_size
-        self.session.begin(Mail(letter.sender, size, letter.eight_bit), letter.recipients)
-        self._wait(self._patience.command)
-        self._flush()
-
-    def rest(self) -> None:
-        """No message for now: nothing is waited for."""
-        self.deadline = NEVER
+        session.begin(Mail(letter.sender, size, letter.eight_bit), letter.recipients)
+        self.deadline = self._deadlines.now() + self._patience.command
+        self._wire.write(session.data_to_send())
 
     def retire(self) -> None:
         """Close in good manners (RFC 5321, 4.1.1.10); the reply to QUIT changes nothing."""
@@ -202,6 +241,15 @@ class UpstreamConnection(Protocol):
         """Drop the transaction without a final dot, and the connection with it: the server gets nothing."""
         self._give_up(why, None)
 
+    def replace_tap(self, tap: "Overhearer | None") -> None:
+        """Let somebody else hear first, who hands it on to `read` and `lost`."""
+        self._tap = tap
+
+    @property
+    def is_tapped(self) -> bool:
+        """Tell whether somebody else hears first."""
+        return self._tap is not None
+
     def replace_wire(self, wrap: Callable[[Wire], Wire]) -> None:
         """Write to what `wrap` makes of the wire."""
         self._wire = wrap(self._wire)
@@ -210,6 +258,11 @@ class UpstreamConnection(Protocol):
     def takes_mail(self) -> bool:
         """Tell whether another message can be sent here."""
         return self.session.state is State.READY
+
+    @property
+    def takes_eight_bit(self) -> bool:
+        """Tell whether the server takes content of 8 bits (RFC 6152)."""
+        return self.session.capabilities.eight_bit
 
     @property
     def behind_final_dot(self) -> bool:
@@ -236,19 +289,17 @@ class UpstreamConnection(Protocol):
                     if event.excess is not None:
                         self._caller.reached(_EXCESSES[event.excess])
                     self._give_up(event.why, event.answer)
-        self._flush()
+        if self.session.to_send:
+            self._flush()
 
     def _wait_for_the_next(self) -> None:
         """A whole reply has come: the time of the next begins.  An octet at a time must not hold a connection."""
-        session = self.session
-        if session.state is State.ENVELOPE:
-            self._wait(self._patience.data if session.awaits_data else self._patience.command)
-        elif session.state in _SETTING_UP:
-            self._wait(self._patience.command)
+        data = self.session.state is State.ENVELOPE and self.session.awaits_data
+        self._wait(self._patience.data if data else self._patience.command)
 
     def _flush(self) -> None:
-        if out := self.session.data_to_send():
-            self._wire.write(out)
+        if self.session.to_send:
+            self._wire.write(self.session.data_to_send())
 
     def _wait(self, seconds: float) -> None:
         self.deadline = self._deadlines.now() + seconds
@@ -258,7 +309,8 @@ class UpstreamConnection(Protocol):
         self._wire.startTLS(self._tls)
 
     def _conclude(self, event: Concluded) -> None:
-        self._stop_streaming()
+        if self._body_due != NEVER:
+            self._stop_streaming()
         done, self._done, self._letter = self._done, None, None
         self.deadline = NEVER
         if done is not None:
@@ -282,12 +334,13 @@ class UpstreamConnection(Protocol):
     def _write_data(self) -> None:
         letter = self._letter
         assert letter is not None
-        start = stuff(letter.header) + b"\r\n"
+        header = stuff(letter.header)
         body = letter.body.in_memory
-        if body is not None and len(start) + len(body) <= CHUNK:
-            self._wait(self._patience.final)
-            self._wire.write(start + body + self.session.end_data())
+        if body is not None and len(header) + len(body) < CHUNK:
+            self.deadline = self._deadlines.now() + self._patience.final
+            self._wire.write(b"".join((header, b"\r\n", body, self.session.end_data())))
             return
+        start = header + b"\r\n"
         self._body_at = 0
         self._body_due = self._deadlines.now() + self._patience.block + letter.body.body_size / self._patience.min_rate
         self._paused = False
@@ -323,6 +376,6 @@ class UpstreamConnection(Protocol):
         self._paused = True
 
     def _stop_streaming(self) -> None:
-        if self._body_due is not NEVER:
+        if self._body_due != NEVER:
             self._body_due = NEVER
             self._wire.unregisterProducer()

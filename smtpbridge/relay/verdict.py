@@ -73,6 +73,8 @@ class Outcome:
 
 def outcome_of(recipients: tuple[str, ...], end: Concluded) -> Outcome:
     """Say what became of `recipients`, in their order, in the transaction that ended so."""
+    if end.unanimous and end.final is not None:
+        return Outcome(recipients, (), (), end.final)
     if end.mail is None or not end.mail.is_positive:
         stage = Stage.CONNECTION if end.mail is None else Stage.MAIL
         return _all_refused(recipients, end.mail or _LOST, stage)

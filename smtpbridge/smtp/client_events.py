@@ -6,7 +6,7 @@ a message, close.  `Concluded` is the outcome of a transaction as the server put
 it; what that means for a sender is decided elsewhere.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TypeAlias
 
@@ -83,7 +83,8 @@ class Concluded:
     The end of a transaction.
 
     `mail` and `data` are the answers to MAIL and DATA, `recipients` those to each RCPT in order (`None`: none came),
-    `final` is the answer to the final dot or one that came before it.
+    `final` is the answer to the final dot or one that came before it.  `unanimous` says that all of them are there and
+    none is a refusal, so nobody has to look at each; where it is false that may be so all the same.
     """
 
     phase: Phase
@@ -91,10 +92,13 @@ class Concluded:
     recipients: tuple[Reply | None, ...]
     data: Reply | None
     final: Reply | None
+    unanimous: bool = field(default=False, compare=False)
 
     @property
     def hung_up(self) -> Reply | None:
         """The 421 that the server said before the final dot, if any: it speaks of the connection, not of the mail."""
+        if self.unanimous:
+            return None
         for answer in (self.mail, *self.recipients, self.data, self.final if self.phase is Phase.BODY else None):
             if answer is not None and answer.code == 421:
                 return answer

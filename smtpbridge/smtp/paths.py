@@ -80,6 +80,10 @@ def read_parameters(text: str) -> dict[str, str]:
     return found
 
 
+# Tell, by something or None, whether a text can stand between angle brackets; some that can are not known here.
+matches_address = _ADDRESS.fullmatch
+
+
 def is_address(text: str) -> bool:
     """Tell whether `text` can stand between the angle brackets of a command of ours (the null path too)."""
     return not text or _ADDRESS.fullmatch(text) is not None or text.lower() == "postmaster"

@@ -14,6 +14,10 @@ package refuses: whoever must say no builds the reply that the peer will get.
 `ReplyReader` reads a server's replies.  The first line of a reply that does
 not fit the grammar, and a reply with too many lines, raise `BadReply`: after
 that nobody knows which command an answer belongs to, so the connection is lost.
+
+Nearly always the replies to a batch of commands come in one piece, and are those that
+came a thousand times before.  `accepted_in` and `only_in` read such a piece at once; what is
+not whole, or has replies of several lines, goes the general way by `feed` and `next`.
 """
 
 import re
@@ -31,7 +35,10 @@ MOST_OCTETS_READ = 4096
 MOST_LINES_READ = 128
 
 _LINE = re.compile(rb"([2-5][0-5][0-9])(?:([ -])(.*))?", re.DOTALL)
-_ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: +|$)")
+_ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: +|$)", re.ASCII)
+_CODE = re.compile(rb"[2-5][0-5][0-9]")
+_ENHANCED_WORD = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}")
+_LONGEST_ENHANCED = len("5.999.999")
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
 
@@ -118,9 +125,30 @@ class ReplyReader:
         self._most = max_lines
         self._part: list[str] = []
         self._code = b""
+        self._max_line = max_line
+        # Whether octets were fed of which `next` has not found the end yet.
+        self._waits = False
+
+    def accepted_in(self, octets: bytes) -> tuple[Reply, ...]:
+        """
+        Return the replies that `octets` consist of, where all are positive and one 354 stands last.
+
+        Return none where it is not as simple as that; then `feed` the octets.
+        """
+        if self._waits or len(octets) > self._max_line:
+            return ()
+        return _accepted(octets)
+
+    def only_in(self, octets: bytes) -> Reply | None:
+        """Return the reply that `octets` are, `None` as above; it is one of a kind, so it is not kept in mind."""
+        end = len(octets) - 1
+        if self._waits or end >= self._max_line or octets.find(b"\n") != end or octets[-2:] != b"\r\n":
+            return None
+        return _reply_of(octets[:-2])
 
     def feed(self, octets: bytes) -> None:
         """Take what the server sent."""
+        self._waits = True
         self._lines.feed(octets)
 
     def next(self) -> Reply | None:
@@ -131,6 +159,7 @@ class ReplyReader:
             found = None if self._part else _whole_reply(line)
             if found is not None or (found := self._take(line)) is not None:
                 return found
+        self._waits = len(self) > 0
         return None
 
     def __len__(self) -> int:
@@ -160,14 +189,40 @@ class ReplyReader:
         return _reply_from(int(code), lines)
 
 
-# A server says the same few lines all day long; the cache holds at most this many of bounded length.
-@lru_cache(maxsize=512)
-def _whole_reply(line: bytes) -> Reply | None:
+def _reply_of(line: bytes) -> Reply | None:
     """Return the reply that is this one line, `None` when the line is none or has others behind it."""
-    match = _LINE.fullmatch(line)
-    if match is None or match[2] == b"-":
+    code, _, text = line.partition(b" ")
+    word, _, rest = text.partition(b" ")
+    known = _status(code, word if len(word) <= _LONGEST_ENHANCED else b"") if len(code) == 3 else None
+    if known is None:
         return None
-    return _reply_from(int(match[1]), [(match[3] or b"").decode("utf-8", "backslashreplace")])
+    said = rest.lstrip(b" ") if known[1] else text
+    return Reply(known[0], known[1], (said.decode("utf-8", "backslashreplace"),))
+
+
+@lru_cache(maxsize=512)
+def _status(code: bytes, word: bytes) -> tuple[int, str] | None:
+    """Return a code, and what stands behind it if that is an enhanced code of the same class; `None` for no code."""
+    if _CODE.fullmatch(code) is None:
+        return None
+    enhanced = word[:1] == code[:1] and _ENHANCED_WORD.fullmatch(word) is not None
+    return int(code), word.decode("ascii") if enhanced else ""
+
+
+# A server says the same few lines all day long; the caches hold at most this many of bounded length.
+_whole_reply = lru_cache(maxsize=512)(_reply_of)
+
+
+@lru_cache(maxsize=256)
+def _accepted(octets: bytes) -> tuple[Reply, ...]:
+    lines = octets.split(b"\r\n")
+    if lines.pop() or octets.count(b"\n") != len(lines):
+        return ()
+    *found, last = map(_whole_reply, lines or [b""])
+    if last is None or last.code != 354:
+        return ()
+    positive = [one for one in found if one is not None and one.is_positive]
+    return (*positive, last) if len(positive) == len(found) else ()
 
 
 def _reply_from(code: int, lines: list[str]) -> Reply:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 from twisted.internet.task import Clock
@@ -17,7 +17,6 @@ from smtpbridge.relay.pool import Pool, Waiter
 from smtpbridge.relay.submission import Submission
 from smtpbridge.relay.tallies import UpstreamTally
 from smtpbridge.relay.upstream import Letter, UpstreamConnection
-from smtpbridge.smtp.capabilities import Capabilities
 from smtpbridge.smtp.client import Concluded, Phase
 from smtpbridge.smtp.replies import Reply, reply
 from tests.relay.fakes import content, log_lines
@@ -31,17 +30,12 @@ NONE_FREE = reply(451, "4.3.2", "No connection to the provider is free")
 VERDICT_SECONDS = 60.0
 
 
-@dataclass
-class Session:
-    capabilities: Capabilities = field(default_factory=lambda: Capabilities(eight_bit=True))
-
-
 class Courier:
     """A connection that keeps its letter until the test says how it ended."""
 
     def __init__(self, label: str) -> None:
         self.label = label
-        self.session = Session()
+        self.takes_eight_bit = True
         self.letter: Letter | None = None
         self.behind_final_dot = False
         self.abandoned = ""
@@ -91,6 +85,9 @@ class Shop:
         self.out: list[Courier] = []
         self.back: list[Courier] = []
         self.refuse_copies = False
+
+    def lease(self) -> None:
+        """Nothing is idle."""
 
     def ask(self, waiter: Waiter, until: float, *, fresh: bool = False, bounded: bool = True) -> int:
         wish = Wish(waiter, until, fresh, bounded)
@@ -216,14 +213,14 @@ class OneTransactionTest(BridgeCase):
 
     def test_eight_bit_content_is_not_sent_to_a_server_of_seven(self) -> None:
         courier = Courier("mx:587")
-        courier.session.capabilities = Capabilities()
+        courier.takes_eight_bit = False
         message = self.submit(body=b"caf\xc3\xa9\r\n", eight_bit=True)
         self.shop.grant(courier=courier)
         self.assertEqual((self.over(message).code, courier.letter), (554, None))
 
     def test_ascii_content_is_sent_to_any_server_whatever_was_declared(self) -> None:
         courier = Courier("mx:587")
-        courier.session.capabilities = Capabilities()
+        courier.takes_eight_bit = False
         message = self.submit(eight_bit=True)
         self.shop.grant(courier=courier).accept()
         self.assertEqual(self.over(message), QUEUED)

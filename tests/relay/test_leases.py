@@ -65,6 +65,19 @@ class Books(RuleBasedStateMachine):
         if waiter in self.plain or waiter in self.fresh:
             assert waiting < LIMITS.max_waiters or not bounded, "a crowd was let in"
 
+    @rule()
+    def lease(self) -> None:
+        newest = list(self.idle)[-1:]
+        number = self.ledger.lease(self.now)
+        if number is None:
+            assert not newest or self.worn_out(self.idle[newest[0]])
+        else:
+            assert not self.plain, "nobody who waits is passed by"
+            assert [number] == newest
+            self.leased[number] = carrier = self.idle.pop(number)
+            assert not self.worn_out(carrier)
+            assert not self.closed
+
     @precondition(lambda self: self.plain or self.fresh)
     @rule(data=st.data())
     def withdraw(self, data: st.DataObject) -> None:
@@ -278,6 +291,17 @@ def test_of_several_idle_connections_the_one_used_last_is_granted() -> None:
     waiter, actions = ledger.ask(2.0, 60.0)
 
     assert actions == [Grant(waiter, second)]
+
+
+def test_an_idle_connection_is_leased_without_a_waiter() -> None:
+    ledger, connection = ledger_with_one_idle()
+
+    assert ledger.lease(2.0) == connection
+    assert ledger.lease(2.0) is None
+    assert ledger.is_leased(connection)
+    assert ledger.returned(connection, 3.0, usable=True) == []
+    assert ledger.lease(3.0 + LIMITS.max_idle) is None
+    assert ledger.tick(3.0 + LIMITS.max_idle) == [Retire(connection, Why.IDLE)]
 
 
 def test_a_waiter_beyond_the_last_connection_gets_the_one_that_comes_back() -> None:

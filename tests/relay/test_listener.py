@@ -421,7 +421,7 @@ class DefectTest(ListenerCase):
 
         self.taker.tell[0](cast(Reply, None))
 
-        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError, TypeError)), 1)
         self.assertTrue(line.value().startswith(b"421 4.3.0 "))
         self.assertEqual(line.producerState, "producing")
         self.wait(HABITS.idle + 2)

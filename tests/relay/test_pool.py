@@ -97,6 +97,15 @@ class LeasingTest(PoolCase):
         self.assertEqual(asker.connections, [connection])
         self.assertEqual(self.first.dials, [])
 
+    def test_an_idle_connection_is_leased_at_once(self) -> None:
+        connection, _ = self.granted()
+        self.assertIsNone(self.pool.lease())
+        self.pool.give_back(connection)
+
+        self.assertIs(self.pool.lease(), connection)
+        self.assertIsNone(self.pool.lease())
+        self.assertEqual(self.pool.counts(), Counts(0, 0, 1, 0))
+
     def test_a_connection_given_back_twice_counts_once(self) -> None:
         connection, line = self.granted()
         cut(connection)

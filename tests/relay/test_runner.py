@@ -13,7 +13,6 @@ from smtpbridge.relay.reports import Reporter, Route
 from smtpbridge.relay.runner import QueueRunner
 from smtpbridge.relay.schedule import Schedule
 from smtpbridge.relay.tallies import UpstreamTally
-from smtpbridge.smtp.capabilities import NOTHING
 from smtpbridge.smtp.client import Concluded, Phase
 from smtpbridge.smtp.replies import Reply, reply
 from smtpbridge.store.errors import StoreError
@@ -46,6 +45,9 @@ class Provider:
         self.crowds: list[int] = []
         self.refuses: dict[str, Reply] = {}
 
+    def lease(self) -> None:
+        """Nothing is idle."""
+
     def ask(self, waiter: Any, until: float, *, fresh: bool = False, bounded: bool = True) -> int:
         self.asked.append(self.clock.seconds())
         if self.is_up:
@@ -60,11 +62,10 @@ class Provider:
 
 class Connection:
     label = "mx.example.net:587"
+    takes_eight_bit = False
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
-        self.session = self
-        self.capabilities = NOTHING
 
     def send(self, letter: Any, done: Callable[[Concluded], None]) -> None:
         self._provider.under_way += 1

@@ -24,7 +24,7 @@ from smtpbridge.smtp.client import (
     Unusable,
     UpgradeTls,
 )
-from smtpbridge.smtp.commands import Mail, UnsafeCommand
+from smtpbridge.smtp.commands import Mail, Recipient, UnsafeCommand
 from smtpbridge.smtp.replies import Excess, Reply, ReplyReader, reply
 
 CLEAR = b"250-mx\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n"
@@ -686,3 +686,93 @@ def test_any_octets_give_events_and_at_most_one_end(turns: int, noise: list[byte
     assert len(ends) == (state is State.CLOSED)
     assert not ends or events[-1] is ends[0]
     assert sum(isinstance(event, Concluded) for event in events) <= 1
+
+
+_ADDRESSES = st.sampled_from(
+    [
+        "",
+        "a@x",
+        "b.c+d@mail.example",
+        "postmaster",
+        '"a b"@x',
+        "a@[127.0.0.1]",
+        "a b@x",
+        "a@x>\r\nRCPT TO:<b@x",
+        "\xe9@x",
+    ]
+)
+
+
+@given(_ADDRESSES, st.lists(_ADDRESSES, max_size=4).map(tuple), st.none() | st.integers(0, 99), st.booleans())
+def test_the_commands_of_an_envelope_are_those_that_each_would_write(
+    sender: str, recipients: tuple[str, ...], size: int | None, eight_bit: bool
+) -> None:
+    mail = Mail(sender, size, eight_bit)
+    session = ready()
+    try:
+        each = [mail.encode(), *[Recipient(one).encode() for one in recipients]]
+    except UnsafeCommand:
+        with pytest.raises(UnsafeCommand):
+            session.begin(mail, recipients)
+        assert (session.state, session.data_to_send()) == (State.READY, b"")
+        return
+
+    session.begin(mail, recipients)
+
+    assert session.data_to_send() == b"".join([*each, b"DATA\r\n"])
+
+
+_ANSWERS = st.sampled_from(
+    [OK, OK, OK, reply(251, "2.1.5", "forwarded"), NO, LATER, BYE, GO, Reply(250, "", ("a", "b"))]
+)
+
+
+@given(
+    st.lists(_ANSWERS, min_size=3, max_size=6),
+    st.sampled_from([OK, OK, NO, BYE, reply(251, "", "ok"), GO]),
+    st.booleans(),
+)
+def test_answers_in_one_piece_end_a_message_as_those_in_two_do(answers: list[Reply], final: Reply, used: bool) -> None:
+    """Whatever the answers to an envelope of two recipients and to its final dot are."""
+
+    def told(*, at_once: bool) -> tuple[list[Event], State, int]:
+        session = ready()
+        if used:
+            session.begin(MAIL, ("z@x",))
+            hear(session, OK, OK, GO)
+            session.end_data()
+            hear(session, OK)
+        session.data_to_send()
+        session.begin(MAIL, ("b@x", "c@x"))
+        session.data_to_send()
+        wire = b"".join(answer.encode() for answer in ([OK, *answers] if used else answers))
+        events: list[Event] = []
+        for octets in [wire] if at_once else [wire[:1], wire[1:]]:
+            events += session.receive(octets)
+            session.data_to_send()
+        if session.state is State.BODY:
+            session.end_data()
+            for octets in [final.encode()] if at_once else octet_by_octet(final.encode()):
+                events += session.receive(octets)
+        return events, session.state, session.heard
+
+    events, state, heard = told(at_once=True)
+
+    assert (events, state, heard) == told(at_once=False)
+    for event in events:
+        if isinstance(event, Concluded) and event.unanimous:
+            said = (event.mail, *event.recipients, event.final)
+            assert all(one is not None and one.is_positive for one in said)
+            assert event.data == GO
+            assert event.hung_up is None
+
+
+def test_a_message_that_is_taken_at_once_was_taken_by_all() -> None:
+    session = in_envelope()
+    assert hear(session, OK, OK, OK, GO) == [GoAhead()]
+    session.end_data()
+
+    (concluded,) = hear(session, OK)
+
+    assert isinstance(concluded, Concluded)
+    assert concluded.unanimous

@@ -203,3 +203,93 @@ def test_of_a_line_without_end_nothing_is_kept() -> None:
 )
 def test_any_octets_give_replies_or_a_protocol_error_wherever_they_are_cut(octets: bytes) -> None:
     assert outcome(*octet_by_octet(octets)) == outcome(octets)
+
+
+# What is read at once
+
+
+_PIECES = st.lists(
+    st.sampled_from(
+        [
+            b"250",
+            b"354",
+            b"421",
+            b"550",
+            b" ",
+            b"  ",
+            b"-",
+            b"2.1.0",
+            b"3.0.0",
+            b"5.1.1",
+            b"2.1.0x",
+            b"2.1",
+            b"ok",
+            b"\xff",
+            b"\r",
+            b"\n",
+            b"\r\n",
+            b"250 2.0.0 OK\r\n",
+            b"250 fine\r\n",
+            b"354 go\r\n",
+            b"2.1000.0",
+            "2.\u0661.0".encode(),
+        ]
+    ),
+    max_size=12,
+).map(b"".join)
+# The grammar as it is written in RFC 5321, 4.2, and RFC 3463.
+_LINE = re.compile(rb"([2-5][0-5][0-9])(?: (?:([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$))?(.*))?", re.DOTALL)
+
+
+def expected(line: bytes) -> Reply | None:
+    match = _LINE.fullmatch(line)
+    if match is None:
+        return None
+    code, enhanced, text = match.groups(b"")
+    if enhanced[:1] != code[:1]:
+        enhanced, text = b"", line[4:]
+    return Reply(int(code), enhanced.decode(), (text.decode("utf-8", "backslashreplace"),))
+
+
+@given(_PIECES)
+def test_a_reply_of_one_line_is_read_by_the_grammar_whichever_way(line: bytes) -> None:
+    wire = line.replace(b"\n", b"") + b"\r\n"
+    wanted = expected(wire[:-2])
+
+    assert ReplyReader().only_in(wire) == wanted
+    if wanted is not None:
+        assert collect(wire) == [wanted]
+
+
+@given(_PIECES)
+def test_what_is_read_at_once_is_what_is_read_one_by_one(octets: bytes) -> None:
+    one, all_ = ReplyReader().only_in(octets), ReplyReader().accepted_in(octets)
+
+    if one is not None:
+        assert collect(octets) == [one]
+    if all_:
+        assert tuple(collect(octets)) == all_
+        assert all(answer.is_positive for answer in all_[:-1])
+        assert all_[-1].code == 354
+    replies, bad = outcome(octets)
+    whole = not bad and b"-" not in octets and b"".join(octets.splitlines(keepends=True)).endswith(b"\r\n")
+    if whole and replies and replies[-1].code == 354 and all(answer.is_positive for answer in replies[:-1]):
+        assert all_ == tuple(replies)
+
+
+@pytest.mark.parametrize("before", [b"250 o", b"250-one\r\n"])
+def test_nothing_is_read_at_once_behind_what_waits(before: bytes) -> None:
+    reader = ReplyReader()
+    reader.feed(before)
+    assert reader.next() is None
+
+    assert reader.accepted_in(b"354 go\r\n") == ()
+    assert reader.only_in(b"250 k\r\n") is None
+
+
+def test_nothing_is_read_at_once_that_is_longer_than_a_line_may_be() -> None:
+    long = b"250 " + b"x" * 95 + b"\r\n"
+
+    assert ReplyReader(len(long)).only_in(long) is not None
+    assert ReplyReader(len(long) - 1).only_in(long) is None
+    assert ReplyReader(17).accepted_in(b"250 one\r\n354 two\r\n") == ()
