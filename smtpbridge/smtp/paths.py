@@ -21,14 +21,17 @@ from smtpbridge.errors import SmtpbridgeError
 # 4.5.3.1.1 and 4.5.3.1.2 name 64 and 255 octets as the least to accept; real return paths hold longer local parts.
 MAX_ADDRESS = 320
 
-# What follows a run of these characters is never one of them, so nothing is gained by giving any back (`++`, `*+`).
+# What follows a run of these characters is never one of them, so nothing is gained by giving any back (`++`).  A group
+# must not be repeated so (`(...)*+`): before 3.11.5 Python goes on behind the half of it that it had found last.
 _ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]++"
-_LOCAL = rf"{_ATOM}(?:\.{_ATOM})*+|\"(?:[ !#-\[\]-~]|\\[ -~])*\""
+_DOT_STRING = rf"{_ATOM}(?:\.{_ATOM})*"
+_LOCAL = rf"{_DOT_STRING}|\"(?:[ !#-\[\]-~]|\\[ -~])*\""
 # Underscores are no part of 4.1.2 but stand in real host names.
-_LABEL = r"[A-Za-z0-9_]++(?:-++[A-Za-z0-9_]++)*+"
+_LABEL = r"[A-Za-z0-9_]++(?:-++[A-Za-z0-9_]++)*"
 # 4.1.3 lets nearly anything stand in a literal, angle brackets and quotes too.  Real ones are IPv4 or IPv6, and one of
 # those would end the path for whoever looks for the first bracket.
-_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*+|\[[A-Za-z0-9.:\-]+\]"
+_HOST = rf"{_LABEL}(?:\.{_LABEL})*"
+_DOMAIN = rf"{_HOST}|\[[A-Za-z0-9.:\-]+\]"
 _ROUTE = r"(?:@[A-Za-z0-9.\-]+(?:,@[A-Za-z0-9.\-]+)*:)?"
 _BRACKETED = re.compile(rf" *<(?:{_ROUTE}((?:{_LOCAL})@(?:{_DOMAIN})))?>(?: (.*))?")
 _POSTMASTER = re.compile(r" *<(postmaster)>(?: (.*))?", re.IGNORECASE)
