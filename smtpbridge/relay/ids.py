@@ -12,9 +12,10 @@ def message_ids(epoch: Callable[[], float], process: int) -> Callable[[], str]:
     digits: names sort by time, and a clock that is set back makes no duplicate within the next 65,536 messages.
     """
     serial = count()
-    place = f"{process & 0xFFFF:04X}"
+    place = (process & 0xFFFF) << 16
 
     def new() -> str:
-        return f"{int(epoch() * 1_000_000):013X}{place}{next(serial) & 0xFFFF:04X}"
+        # As one number: to write several costs as much for each.
+        return "%021X" % (int(epoch() * 1_000_000) << 32 | place | next(serial) & 0xFFFF)
 
     return new

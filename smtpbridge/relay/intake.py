@@ -3,6 +3,9 @@ From the data of a message, whole and spooled, to its content, or to the reply t
 
 The listener takes messages in by it; `smtpbridge translate` and `audit` foretell by it.
 
+`taken` is the short way for data that came in one piece, which is most mail; `sealed` is
+for what was spooled.
+
 A header is bounded twice: in octets, for the memory, and in fields, because reading
 and writing it costs by the field.  Both are told at the end of the data, which are read
 to their end whatever they are.
@@ -10,7 +13,8 @@ to their end whatever they are.
 
 from twisted.logger import Logger
 
-from smtpbridge.mail.headers import count_fields
+from smtpbridge.mail.headers import count_fields, end_of_header
+from smtpbridge.relay.budget import Budget
 from smtpbridge.relay.content import Content
 from smtpbridge.relay.spool import HeaderTooLong, NoSpace, Spool
 from smtpbridge.smtp.data import Block, Defects, End, EndFinder, stuff
@@ -39,6 +43,27 @@ def many_fields(max_fields: int) -> Reply:
     return reply(
         552, "5.3.4", f"The header of the message has more than the {max_fields} fields that this server takes"
     )
+
+
+def taken(
+    data: bytes, budget: Budget, *, threshold: int, max_header: int, max_fields: int = MAX_FIELDS
+) -> Content | Reply | None:
+    """
+    Return the content of data in wire form without defect and without a dot that begins a line, or the refusal.
+
+    `None` says that memory has no room for them: then a spool is to keep them.  Sizes are in octets.
+    """
+    size = len(data)
+    if size > threshold or budget.memory + size > budget.max_memory:
+        return None
+    length, start = end_of_header(data)
+    if length > max_header:
+        return long_header(max_header)
+    header = data[:length]
+    if length > max_fields * _SHORTEST_FIELD and count_fields(header) > max_fields:
+        return many_fields(max_fields)
+    budget.memory += size
+    return Content(header, size, size - start, data[start:], None, 0, budget, size)
 
 
 def sealed(

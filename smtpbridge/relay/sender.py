@@ -4,9 +4,9 @@ One connection of a sender: the thin Twisted skin over `smtp.server`.
 Theory of operation
 -------------------
 
-A `Sender` feeds its session, keeps the data of a message in a `Spool`, hands whole
-messages to the bridge, and writes the session's replies in one piece for each batch
-of octets that came in.
+A `Sender` feeds its session, keeps the data of a message in a `Spool` unless they came
+in one piece, hands whole messages to the bridge, and writes the session's replies in one
+piece for each batch of octets that came in.
 
 While the session waits for a verdict, octets that still come are left in
 the kernel (`pauseProducing`): back-pressure, not memory.  A sender that
@@ -35,11 +35,11 @@ from smtpbridge.relay.admission import STOPPING, TOO_MANY_FROM_YOU, TOO_MANY_SES
 from smtpbridge.relay.auth import read_user_name
 from smtpbridge.relay.deadlines import NEVER, paced
 from smtpbridge.relay.delivery import Delivery
-from smtpbridge.relay.intake import sealed
+from smtpbridge.relay.intake import sealed, taken
 from smtpbridge.relay.logins import Accepted, Claim, Outcome, PutOff, Refused
 from smtpbridge.relay.pace import TOO_MANY_CONNECTIONS, TOO_MANY_MESSAGES, Pace
-from smtpbridge.relay.site import Site
-from smtpbridge.relay.spool import CHUNK, Spool
+from smtpbridge.relay.site import Habits, Site
+from smtpbridge.relay.spool import CHUNK, Content, Spool
 from smtpbridge.relay.submission import Submission
 from smtpbridge.relay.tallies import NO_UPSTREAM
 from smtpbridge.relay.tally import Limit
@@ -47,13 +47,23 @@ from smtpbridge.relay.tls_words import reasons
 from smtpbridge.relay.wire import Wire, secured, tls_version, wire_of
 from smtpbridge.smtp import texts
 from smtpbridge.smtp.data import Block, Defects
-from smtpbridge.smtp.events import Close, Event, MessageBegins, MessageDropped, MessageEnds, UpgradeTls
+from smtpbridge.smtp.events import (
+    Close,
+    Event,
+    MessageBegins,
+    MessageDropped,
+    MessageEnds,
+    MessageWhole,
+    UpgradeTls,
+)
 from smtpbridge.smtp.lines import Defect
 from smtpbridge.smtp.proxy_protocol import BEGINNINGS
 from smtpbridge.smtp.replies import Reply, printable, reply
 from smtpbridge.smtp.sasl import LoginAttempt
-from smtpbridge.smtp.server import ServerSession, State
+from smtpbridge.smtp.server import WAITING, ServerSession, State
 
+# To ask a class for a member costs as much as a call.
+_DATA, _VERDICT, _CLOSED = State.DATA, State.VERDICT, State.CLOSED
 _TIMEOUT = reply(421, "4.4.2", "Timeout; closing connection")
 _NO_ROOM = reply(421, "4.3.1", "Insufficient system storage; closing connection")
 _BROKEN = reply(421, "4.3.0", "Internal error; closing connection")
@@ -249,22 +259,30 @@ class Sender(Protocol):
 
     def _act(self, events: list[Event]) -> None:
         """Do what the session wants; what a decision made on the way brings about is done in the same loop."""
-        pending = self._pending
-        pending += events
         if self._acting:
+            self._pending += events
             return
+        if events:
+            self._do_all(events)
+        session = self._session
+        if out := session.data_to_send():
+            self._wire.write(out)
+        self._wait()
+        if session.refused is not None:
+            self._note_refusal()
+        if self._gate.stopping:
+            self.stop()
+
+    def _do_all(self, events: list[Event]) -> None:
+        pending = self._pending
         self._acting = True
         try:
+            for event in events:
+                self._do(event)
             while pending:
                 self._do(pending.popleft())
         finally:
             self._acting = False
-        self._flush()
-        self._wait()
-        if self._session.refused is not None:
-            self._note_refusal()
-        if self._gate.stopping:
-            self.stop()
 
     def _note_refusal(self) -> None:
         """Log what a command was refused with; one line for a batch of commands."""
@@ -284,19 +302,20 @@ class Sender(Protocol):
 
     def _do(self, event: Event) -> None:
         match event:
-            case Block():
-                if self._spool is not None:
-                    self._spool.write(event.octets)
             case MessageBegins():
                 self._read_at_most(CHUNK)
                 self.deadline = self._gate.deadlines.now() + self._gate.habits.data
                 self._seen = 0
-                self._spool = Spool(self._gate.habits.spool, self._gate.budget, self._room)
                 self._envelope = Envelope(event.sender, event.recipients)
                 self._eight_bit = event.eight_bit
+            case MessageWhole():
+                self._read_at_most(_COMMANDS)
+                self._take(event.octets)
+            case Block():
+                self._begun_spool().write(event.octets)
             case MessageEnds():
                 self._read_at_most(_COMMANDS)
-                self._submit(event.defects)
+                self._seal(event.defects)
             case MessageDropped():
                 self._drop_spool()
             case LoginAttempt():
@@ -332,18 +351,20 @@ class Sender(Protocol):
         """
         session = self._session
         state = session.state
-        if state is State.DATA:
+        if state is _DATA:
             self._wait_for_data()
-        elif state is State.VERDICT:
+        elif state is _VERDICT:
             self.deadline = NEVER  # the bridge keeps that one
-        elif state is State.CLOSED:
+        elif state is _CLOSED:
             return  # `_close` has set it, and a peer that goes on talking does not move it
         elif state is not self._stood or session.heard != self._heard:
-            handshake = state is State.HANDSHAKE or not self._begun
+            handshake = not self._begun or state is State.HANDSHAKE
             habits = self._gate.habits
             self.deadline = self._gate.deadlines.now() + (habits.handshake if handshake else habits.idle)
-        self._stood, self._heard = state, session.heard
-        self._read_or_not()
+        self._stood = state
+        self._heard = session.heard
+        if self._paused or self._choked or self._spool is not None or state in WAITING:
+            self._read_or_not()
 
     def _wait_for_data(self) -> None:
         """Move the deadline by what has come; silence and a trickle both let it pass."""
@@ -385,7 +406,7 @@ class Sender(Protocol):
     def _read_or_not(self) -> None:
         """Leave in the kernel what comes behind a message that waits, and what a peer sends that does not read."""
         session, spool = self._session, self._spool
-        if session.state is State.CLOSED or self._lost:
+        if session.state is _CLOSED or self._lost:
             return
         # A little is read on all the same: a peer that said QUIT behind its dot and hung up must be noticed.
         held_up = spool is not None and spool.held_up
@@ -451,9 +472,34 @@ class Sender(Protocol):
 
     # A message
 
-    def _submit(self, defects: Defects) -> None:
-        spool, self._spool = self._spool, None
-        assert spool is not None
+    def _begun_spool(self) -> Spool:
+        """Return where the blocks of the message go."""
+        if self._spool is None:
+            self._spool = Spool(self._gate.habits.spool, self._gate.budget, self._room)
+        return self._spool
+
+    def _take(self, octets: bytes) -> None:
+        """The data have come in one piece, without a defect."""
+        gate = self._gate
+        habits = gate.habits
+        content = taken(
+            octets,
+            gate.budget,
+            threshold=habits.spool,
+            max_header=habits.max_header,
+            max_fields=habits.max_fields,
+        )
+        if content is None:
+            self._begun_spool().write(octets)
+            self._seal(Defects())
+        elif isinstance(content, Content):
+            self._submit(content, habits)
+        else:
+            self._refuse(content, len(octets))
+
+    def _seal(self, defects: Defects) -> None:
+        """The data have come to their end."""
+        spool, self._spool = self._begun_spool(), None
         habits = self._gate.habits
         content = sealed(
             spool,
@@ -464,34 +510,38 @@ class Sender(Protocol):
         )
         if isinstance(content, Reply):
             self._refuse(content, spool.size)
-            return
-        gate = self._gate
+        else:
+            self._submit(content, habits)
+
+    def _submit(self, content: Content, habits: Habits) -> None:
+        gate, session, envelope = self._gate, self._session, self._envelope
+        user = session.user
         message_id = gate.new_id()
         message = Submission(
             id=message_id,
-            envelope=self._envelope,
+            envelope=envelope,
             content=content,
             eight_bit=self._eight_bit,
             trace=self._trace(message_id),
             subaccount=self._subaccount,
-            until=gate.deadlines.now() + gate.habits.verdict,
+            until=gate.deadlines.now() + habits.verdict,
             defaults=self._defaults,
-            source=self._session.user or self.address,
-            queued=gate.habits.queue,
+            source=user or self.address,
+            queued=habits.queue,
             traffic=gate.traffic,
         )
         gate.log.info(
             "id={id} received client={client} helo={helo} user={user} from=<{sender}> to=<{first}> nrcpt={recipients} "
             "size={size}",
-            id=message.id,
+            id=message_id,
             client=self.address or "local",
-            helo=self._session.peer_name,
-            user=printable(self._session.user or "-", 80),
-            sender=self._envelope.sender,
-            first=self._envelope.recipients[0],
-            recipients=len(self._envelope.recipients),
+            helo=session.peer_name,
+            user=printable(user, 80) if user else "-",
+            sender=envelope.sender,
+            first=envelope.recipients[0],
+            recipients=len(envelope.recipients),
             size=content.size,
-            log_recipients=self._envelope.recipients,  # not in the line: who looks for a message later wants all
+            log_recipients=envelope.recipients,  # not in the line: who looks for a message later wants all
         )
         delivery = gate.bridge.submit(message, self._conclude)
         if not delivery.ended:

@@ -38,7 +38,17 @@ from zope.interface import implementer
 from smtpbridge.sandbox.incoming import Incoming
 from smtpbridge.sandbox.outcomes import AddressJudge, Manner, Stage, provoked_by_any
 from smtpbridge.smtp.data import Block, Defects
-from smtpbridge.smtp.events import Close, Event, Judge, MessageBegins, MessageDropped, MessageEnds, Terms, UpgradeTls
+from smtpbridge.smtp.events import (
+    Close,
+    Event,
+    Judge,
+    MessageBegins,
+    MessageDropped,
+    MessageEnds,
+    MessageWhole,
+    Terms,
+    UpgradeTls,
+)
 from smtpbridge.smtp.replies import Reply, reply
 from smtpbridge.smtp.sasl import LoginAttempt
 from smtpbridge.smtp.server import ServerSession, State
@@ -172,10 +182,12 @@ class Conversation(TwistedProtocol):
     def _act(self, event: Event) -> list[Event]:
         match event:
             case Block():
-                if self._incoming is not None:
-                    self._incoming.take(event.octets)
+                self._take(event.octets)
             case MessageBegins():
                 return self._begin(event)
+            case MessageWhole():
+                self._take(event.octets)
+                return self._end(Defects())
             case MessageEnds():
                 return self._end(event.defects)
             case MessageDropped():
@@ -194,6 +206,10 @@ class Conversation(TwistedProtocol):
     def _begin(self, event: MessageBegins) -> list[Event]:
         self._incoming = self._house.begin(event.sender, event.recipients)
         return self._interrupted(Stage.BODY) or []
+
+    def _take(self, octets: bytes) -> None:
+        if self._incoming is not None:
+            self._incoming.take(octets)
 
     def _end(self, defects: Defects) -> list[Event]:
         if (events := self._interrupted(Stage.DOT)) is not None:

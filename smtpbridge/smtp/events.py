@@ -56,7 +56,7 @@ class UpgradeTls:
 
 @value
 class MessageBegins:
-    """The envelope is complete and the data follow as `Block` events."""
+    """The envelope is complete; the data follow as one `MessageWhole`, or as `Block`s up to `MessageEnds`."""
 
     sender: str
     recipients: tuple[str, ...]
@@ -68,6 +68,13 @@ class MessageEnds:
     """The data are complete; answer with `conclude`."""
 
     defects: Defects
+
+
+@value
+class MessageWhole:
+    """The data have come in one piece, without defect and without a dot that begins a line; answer with `conclude`."""
+
+    octets: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,4 +89,6 @@ class Close:
     reason: str
 
 
-Event: TypeAlias = LoginAttempt | UpgradeTls | MessageBegins | Block | MessageEnds | MessageDropped | Close
+Event: TypeAlias = (
+    LoginAttempt | UpgradeTls | MessageBegins | Block | MessageEnds | MessageWhole | MessageDropped | Close
+)

@@ -19,6 +19,7 @@ Lines are cut by position, and what was consumed is dropped once per block:
 a thousand commands in one block cost a thousand searches, not a thousand copies.
 """
 
+import re
 from enum import Enum, auto
 
 
@@ -73,6 +74,14 @@ class LineReader:
         if overrun:
             return Defect.TOO_LONG
         return self._held[start : end - 1] if sound and not torn else Defect.BARE_LF
+
+    def peek(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
+        """Return what `pattern` finds where the next line begins, if that begins a line without defect."""
+        return None if self._odd else pattern.match(self._held, self._at)
+
+    def skip(self, found: re.Match[bytes]) -> None:
+        """Go on behind what `peek` found, which ends with the end of a line."""
+        self._at = found.end()
 
     def take_rest(self) -> bytes:
         """Return all octets that no line has used yet, and forget them."""

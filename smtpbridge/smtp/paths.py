@@ -32,6 +32,9 @@ _LABEL = r"[A-Za-z0-9_]++(?:-++[A-Za-z0-9_]++)*"
 # those would end the path for whoever looks for the first bracket.
 _HOST = rf"{_LABEL}(?:\.{_LABEL})*"
 _DOMAIN = rf"{_HOST}|\[[A-Za-z0-9.:\-]+\]"
+# What nearly all mail comes from and goes to: nothing quoted, no literal, no double hyphen.  Between angle brackets
+# `read_path` finds just this, if it is not too long.
+USUAL_ADDRESS = rf"(?>{_DOT_STRING}@[A-Za-z0-9_]++(?:[.\-][A-Za-z0-9_]++)*)"
 _ROUTE = r"(?:@[A-Za-z0-9.\-]+(?:,@[A-Za-z0-9.\-]+)*:)?"
 _BRACKETED = re.compile(rf" *<(?:{_ROUTE}((?:{_LOCAL})@(?:{_DOMAIN})))?>(?: (.*))?")
 _POSTMASTER = re.compile(r" *<(postmaster)>(?: (.*))?", re.IGNORECASE)

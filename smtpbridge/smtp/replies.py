@@ -94,7 +94,10 @@ class Reply:
         """Return the lines for the wire."""
         lead = f"{self.enhanced} " if self.enhanced else ""
         if len(self.lines) == 1:
-            return (printable(f"{self.code} {lead}{self.lines[0]}") + "\r\n").encode("ascii")
+            line = f"{self.code} {lead}{self.lines[0]}"
+            if len(line) > MAX_LINE or not (line.isascii() and line.isprintable()):
+                line = printable(line)
+            return line.encode("ascii") + b"\r\n"
         head = "".join(printable(f"{self.code}-{lead}{line}") + "\r\n" for line in self.lines[:-1])
         last = self.lines[-1] if self.lines else ""
         return (head + printable(f"{self.code} {lead}{last}") + "\r\n").encode("ascii")

@@ -14,7 +14,9 @@ what the peer pipelined waits in the line reader, so replies cannot overtake
 each other.  `login`, `secured` and `conclude` give the decision and go on.
 
 What a command does in which state stands in one table, `_STEPS`; whatever is
-not in it is refused as a bad sequence.
+not in it is refused as a bad sequence.  Two short ways lead past it for what nearly
+every message is: an envelope that comes in one piece (`envelope`), and data that do
+(`data.whole`).  They end where the long ways end.
 
     GREETED --EHLO--> READY --MAIL--> MAIL --RCPT--> RCPT --DATA--> DATA --.--> VERDICT --> READY
     READY --AUTH--> RESPONSE --> LOGIN --> READY        GREETED, READY --STARTTLS--> HANDSHAKE --> GREETED
@@ -32,8 +34,18 @@ from typing import TypeAlias
 
 from smtpbridge.smtp import texts
 from smtpbridge.smtp.commands import UNKNOWN, Auth, Command, Hello, Mail, Recipient, Verb, read_command
-from smtpbridge.smtp.data import Block, Defects, End, EndFinder
-from smtpbridge.smtp.events import Close, Event, MessageBegins, MessageDropped, MessageEnds, Terms, UpgradeTls
+from smtpbridge.smtp.data import Block, Defects, End, EndFinder, whole
+from smtpbridge.smtp.envelope import ENVELOPE, LONGEST_LINE, read_envelope
+from smtpbridge.smtp.events import (
+    Close,
+    Event,
+    MessageBegins,
+    MessageDropped,
+    MessageEnds,
+    MessageWhole,
+    Terms,
+    UpgradeTls,
+)
 from smtpbridge.smtp.lines import Defect, LineReader
 from smtpbridge.smtp.replies import Reply, reply
 from smtpbridge.smtp.sasl import MAX_RESPONSE, MECHANISMS, Exchange, LoginAttempt, Prompt
@@ -57,14 +69,18 @@ class State(Enum):
     __hash__ = object.__hash__
 
 
+# To ask a class for a member costs as much as a call.
+_READY, _DATA, _VERDICT, _HANDSHAKE, _CLOSED = State.READY, State.DATA, State.VERDICT, State.HANDSHAKE, State.CLOSED
 # Commands that a peer could repeat for ever; each is right by itself.
 _IDLE = frozenset({Verb.EHLO, Verb.HELO, Verb.RSET, Verb.NOOP, Verb.VRFY, Verb.HELP})
 # Recipients over the limit, until a message is whole, that are no error.
 _OVERSHOOT = 1000
 # Data over the limit are read to their end, so that the sender hears why; data of so many times the limit have none.
 _FAR_TOO_BIG = 10
-_WAITING = frozenset({State.VERDICT, State.LOGIN, State.HANDSHAKE, State.CLOSED})
-_READING = frozenset(State) - _WAITING - {State.DATA}
+# Where nothing is read until a decision has come.
+WAITING = frozenset({State.VERDICT, State.LOGIN, State.HANDSHAKE, State.CLOSED})
+_READING = frozenset(State) - WAITING - {State.DATA}
+_TRANSACTION = frozenset({State.MAIL, State.RCPT, State.DATA, State.VERDICT})
 
 
 class ServerSession:
@@ -87,18 +103,16 @@ class ServerSession:
         self._bad = self._idle = self._overshot = 0
         self._mail = Mail("")
         self._recipients: list[str] = []
-        self._finder = EndFinder()
+        # None until data have come that are not whole.
+        self._finder: EndFinder | None = None
         self._size = 0
         self._exchange: Exchange | None = None
         self._claimed = ""
 
     def data_to_send(self) -> bytes:
         """Return what is to be written now, and forget it."""
-        if not self._out:
-            return b""
-        out = b"".join(self._out)
-        self._out.clear()
-        return out
+        out, self._out = self._out, []
+        return out[0] if len(out) == 1 else b"".join(out)
 
     def greet(self, refusal: Reply | None = None) -> list[Event]:
         """Say the greeting, or refuse the whole session with it."""
@@ -109,12 +123,13 @@ class ServerSession:
 
     def receive(self, octets: bytes) -> list[Event]:
         """Take what the peer sent; return what is to be done about it, in order."""
-        if self.state is State.DATA:
+        state = self.state
+        if state is _DATA:
             self._read_data(octets)
-        elif self.state is State.HANDSHAKE:
+        elif state is _HANDSHAKE:
             # In the clear, but too late for `_starttls` to see: TLS octets do not come here before `secured`.
             return self._give_up(texts.LEFTOVER, "octets in the clear behind STARTTLS")
-        elif self.state is not State.CLOSED:
+        elif state is not _CLOSED:
             self._lines.feed(octets)
         return self._run()
 
@@ -142,7 +157,7 @@ class ServerSession:
 
     def conclude(self, verdict: Reply) -> list[Event]:
         """Answer the final dot."""
-        if self.state is State.VERDICT:
+        if self.state is _VERDICT:
             self._forget_transaction()
             self._say(verdict)
         return self._run()
@@ -156,12 +171,12 @@ class ServerSession:
     @property
     def waiting(self) -> bool:
         """Tell whether the session reads nothing until a decision has come."""
-        return self.state in _WAITING
+        return self.state in WAITING
 
     @property
     def in_transaction(self) -> bool:
         """Tell whether a message has been begun."""
-        return self.state in (State.MAIL, State.RCPT, State.DATA, State.VERDICT)
+        return self.state in _TRANSACTION
 
     @property
     def may_relay(self) -> bool:
@@ -181,6 +196,14 @@ class ServerSession:
     # Reading
 
     def _run(self) -> list[Event]:
+        if len(self._lines):
+            self._read_lines()
+        events, self._events = self._events, []
+        return events
+
+    def _read_lines(self) -> None:
+        if self.state is _READY:
+            self._read_envelope()
         while self.state in _READING and (line := self._lines.next()) is not None:
             self.heard += 1
             if self._exchange is not None:
@@ -192,8 +215,20 @@ class ServerSession:
                 self._refuse(texts.LINE_DEFECTS[line])
             else:
                 self._obey(line, read_command(line))
-        events, self._events = self._events, []
-        return events
+
+    def _read_envelope(self) -> None:
+        """Go the short way to the data, if the next commands are an envelope and none of them would be refused."""
+        terms = self.terms
+        if terms.judge is not None or terms.max_line < LONGEST_LINE or not self.may_relay:
+            return
+        found = self._lines.peek(ENVELOPE)
+        message = read_envelope(found, terms.max_message, terms.max_recipients) if found is not None else None
+        if found is not None and message is not None:
+            self._lines.skip(found)
+            count = len(message.recipients)
+            self.heard += count + 2
+            self._out.append(texts.SENDER_OK + texts.RECIPIENT_OK * count)
+            self._begin_data(message)
 
     def _obey(self, line: bytes, command: Command | Reply) -> None:
         if isinstance(command, Reply):
@@ -227,7 +262,15 @@ class ServerSession:
 
     def _read_data(self, octets: bytes) -> None:
         most = self.terms.max_message
-        for found in self._finder.feed(octets):
+        finder = self._finder
+        if finder is None:
+            data = whole(octets)
+            if data is not None and len(data) <= most:
+                self._size = len(data)
+                self._await_verdict(MessageWhole(data))
+                return
+            finder = self._finder = EndFinder()
+        for found in finder.feed(octets):
             match found:
                 case Block():
                     within = self._size <= most
@@ -245,14 +288,18 @@ class ServerSession:
                     self._end_data(found.defects)
 
     def _end_data(self, defects: Defects) -> None:
-        self._idle = self._overshot = 0
         if self._size > self.terms.max_message:
+            self._idle = self._overshot = 0
             self._forget_transaction()
             self.refused = texts.TOO_BIG
             self._say(texts.TOO_BIG)
             return
-        self.state = State.VERDICT
-        self._events.append(MessageEnds(defects))
+        self._await_verdict(MessageEnds(defects))
+
+    def _await_verdict(self, end: MessageEnds | MessageWhole) -> None:
+        self._idle = self._overshot = 0
+        self.state = _VERDICT
+        self._events.append(end)
 
     # Saying
 
@@ -404,11 +451,14 @@ class ServerSession:
             self._say(texts.TOO_MANY)
 
     def _data(self, _: Command) -> None:
-        self.state = State.DATA
-        self._finder = EndFinder()
+        self._begin_data(MessageBegins(self._mail.sender, tuple(self._recipients), self._mail.eight_bit))
+
+    def _begin_data(self, message: MessageBegins) -> None:
+        self.state = _DATA
+        self._finder = None
         self._size = 0
         self._out.append(texts.GO_AHEAD)
-        self._events.append(MessageBegins(self._mail.sender, tuple(self._recipients), self._mail.eight_bit))
+        self._events.append(message)
         if rest := self._lines.take_rest():
             self._read_data(rest)
 
@@ -418,7 +468,7 @@ class ServerSession:
 
     def _forget_transaction(self) -> None:
         self._recipients = []
-        self.state = State.READY
+        self.state = _READY
 
     def _noop(self, _: Command) -> None:
         self._out.append(texts.OK)

@@ -1,11 +1,13 @@
 """From the data of a message to its content, or to the refusal."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
 from smtpbridge.relay.budget import Budget
 from smtpbridge.relay.content import Content
-from smtpbridge.relay.intake import MAX_FIELDS, NO_SPACE, content_of, long_header, many_fields, sealed
+from smtpbridge.relay.intake import MAX_FIELDS, NO_SPACE, content_of, long_header, many_fields, sealed, taken
 from smtpbridge.relay.spool import Spool
 from smtpbridge.smtp.data import Defects
 from smtpbridge.smtp.replies import Reply
@@ -23,6 +25,43 @@ def taken_in(
     spool = Spool(threshold, budget)
     spool.write(data)
     return sealed(spool, defects or Defects(), reject_bare=True, max_header=max_header, max_fields=max_fields)
+
+
+@given(
+    st.lists(st.sampled_from([b"A: b\r\n", b" c\r\n", b"\r\n", b"a.b", b"c", b"From x\r\n", b":"]), min_size=1).map(
+        b"".join
+    ),
+    st.sampled_from([1 << 20, 20]),
+    st.sampled_from([1 << 20, 12]),
+    st.sampled_from([1000, 2]),
+)
+def test_data_in_one_piece_are_taken_as_if_they_had_been_spooled(
+    text: bytes, memory: int, max_header: int, max_fields: int
+) -> None:
+    data = text + b"\r\n"
+    budget = Budget(max_memory=memory)
+    found = taken(data, budget, threshold=40, max_header=max_header, max_fields=max_fields)
+    held = budget.memory
+    if isinstance(found, Content):
+        found.close()
+    spooled = Budget(max_memory=memory)
+    expected = taken_in(data, threshold=40, budget=spooled, max_header=max_header, max_fields=max_fields)
+
+    assert (budget.memory, budget.temporary) == (0, 0)
+    if len(data) > min(memory, 40):
+        assert found is None
+        assert spooled.memory == 0 or spooled.temporary > 0
+    elif isinstance(found, Content):
+        assert isinstance(expected, Content)
+        assert found.in_memory is not None
+        assert (found.header, found.size, found.body_size) == (expected.header, expected.size, expected.body_size)
+        assert found.in_memory == expected.in_memory
+        assert held == spooled.memory == len(data)
+    else:
+        assert found == expected
+        assert held == 0
+    if isinstance(expected, Content):
+        expected.close()
 
 
 @pytest.mark.parametrize("threshold", [0, 1 << 20])

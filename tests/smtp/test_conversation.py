@@ -15,7 +15,7 @@ from smtpbridge.smtp import events as receiver
 from smtpbridge.smtp.client import ClientSession, Concluded, GoAhead, Phase, Ready, Unusable
 from smtpbridge.smtp.commands import Mail
 from smtpbridge.smtp.data import Block, Defects, canonical, stuff, unstuff
-from smtpbridge.smtp.events import MessageBegins, MessageDropped, MessageEnds, Terms
+from smtpbridge.smtp.events import MessageBegins, MessageDropped, MessageEnds, MessageWhole, Terms
 from smtpbridge.smtp.replies import Reply, reply
 from smtpbridge.smtp.sasl import LoginAttempt
 from smtpbridge.smtp.server import ServerSession, State
@@ -88,6 +88,9 @@ class Conversation:
                     self._data += octets
                 case MessageEnds(defects):
                     self.taken.append((self._begun, self._data, defects))
+                    self._serve(self.server.conclude(self._verdict))
+                case MessageWhole(octets):
+                    self.taken.append((self._begun, octets, Defects()))
                     self._serve(self.server.conclude(self._verdict))
                 case MessageDropped():
                     self.dropped += 1

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpbridge.smtp.data import Block, Defects, End, EndFinder, canonical, stuff, unstuff
+from smtpbridge.smtp.data import Block, Defects, End, EndFinder, canonical, stuff, unstuff, whole
 
 _PIECES = [b"\r", b"\n", b"\r\n", b".", b"a", b"\r\n.", b"\r\n..", b"\0", b"b" * 60]
 BODIES = st.lists(st.sampled_from(_PIECES), max_size=14).map(b"".join)
@@ -106,6 +106,16 @@ def test_the_finder_agrees_with_reading_line_by_line(body: bytes, more: bytes) -
 
     assert feed([wire]) == (data, End(defects, rest))
     assert feed(octet_by_octet(wire)) == (data, End(defects, rest))
+
+
+@given(BODIES, st.sampled_from([b"", b"\r\n"]), st.sampled_from([b".\r\n", b"", b".\r\nQUIT\r\n"]))
+def test_data_are_whole_if_they_are_sound_and_no_line_begins_with_a_dot(body: bytes, end: bytes, dot: bytes) -> None:
+    wire = body + end + dot
+    found = by_lines(wire)
+    easy = found is not None and found[1:] == (Defects(), b"") and b"\r\n." not in b"\r\n" + found[0]
+
+    # An empty message has a line that begins with a dot: its last one.
+    assert whole(wire) == (found[0] if found is not None and easy and found[0] else None)
 
 
 @given(BODIES, st.data())

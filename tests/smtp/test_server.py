@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 
 from smtpbridge.smtp.commands import Mail, Verb
 from smtpbridge.smtp.data import Block, Defects
-from smtpbridge.smtp.events import Close, Event, MessageBegins, MessageDropped, MessageEnds, Terms, UpgradeTls
+from smtpbridge.smtp.events import (
+    Close,
+    Event,
+    MessageBegins,
+    MessageDropped,
+    MessageEnds,
+    MessageWhole,
+    Terms,
+    UpgradeTls,
+)
 from smtpbridge.smtp.replies import Reply, ReplyReader, reply
 from smtpbridge.smtp.sasl import LoginAttempt
 from smtpbridge.smtp.server import ServerSession, State
@@ -103,7 +112,7 @@ def in_data(terms: Terms = OPEN) -> ServerSession:
 
 def at_verdict(terms: Terms = OPEN) -> ServerSession:
     session = in_data(terms)
-    assert say(session, "x", ".") == [Block(b"x\r\n"), MessageEnds(Defects())]
+    assert say(session, "x", ".") == [MessageWhole(b"x\r\n")]
     assert replies(session) == []
     return session
 
@@ -600,13 +609,13 @@ def test_a_message_that_turns_out_too_big_is_read_to_its_end_and_refused_there()
     assert [(answer.code, answer.enhanced) for answer in replies(session)] == [(552, "5.3.4"), (250, "2.0.0")]
     assert (session.state, session.in_transaction) == (State.READY, False)
     assert codes(session, "MAIL FROM:<a@example.com>", "RCPT TO:<b@example.com>", "DATA") == [250, 250, 354]
-    assert say(session, "x", ".") == [Block(b"x\r\n"), MessageEnds(Defects())]
+    assert say(session, "x", ".") == [MessageWhole(b"x\r\n")]
 
 
 def test_a_message_of_exactly_the_limit_is_taken() -> None:
     session = in_data(Terms("mx.example.com", trusted=True, max_message=100))
 
-    assert session.receive(b"x" * 98 + b"\r\n.\r\n") == [Block(b"x" * 98 + b"\r\n"), MessageEnds(Defects())]
+    assert session.receive(b"x" * 98 + b"\r\n.\r\n") == [MessageWhole(b"x" * 98 + b"\r\n")]
 
 
 # Pipelining
@@ -639,13 +648,14 @@ def test_replies_come_in_order_while_a_login_is_looked_into() -> None:
     assert [answer.code for answer in replies(session)] == [235, 250, 500]
 
 
-def transcript(*chunks: bytes) -> tuple[list[Event], bytes]:
+def transcript(*chunks: bytes, terms: Terms | None = None) -> tuple[list[Event], bytes]:
     """
     Say a whole session, answering what it asks at once.
 
-    The blocks of a message are joined, and left out without its end: over the limit they depend on the cuts.
+    The blocks of a message are joined, and left out without its end: over the limit they depend on the cuts.  One that
+    came in one piece is told like any other.
     """
-    session = ServerSession(Terms("mx.example.com", trusted=True, auth_offered=True, max_message=60))
+    session = ServerSession(terms or Terms("mx.example.com", trusted=True, auth_offered=True, max_message=60))
     session.greet()
     events: list[Event] = []
     data = b""
@@ -661,6 +671,10 @@ def transcript(*chunks: bytes) -> tuple[list[Event], bytes]:
                     data = b""
                 case MessageEnds():
                     events.append(Block(data))
+                    todo += session.conclude(QUEUED)
+                case MessageWhole(octets):
+                    events.append(Block(octets))
+                    event = MessageEnds(Defects())
                     todo += session.conclude(QUEUED)
                 case LoginAttempt():
                     todo += session.login(event.secret == "secret")
@@ -694,6 +708,81 @@ def test_where_a_session_is_cut_makes_no_difference(lines: list[str], end: str, 
     pieces = [wire[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(wire)], strict=True)]
 
     assert transcript(*pieces) == transcript(wire)
+
+
+# What may stand in an envelope: usual, unusual and wrong.
+ADDRESSES = st.sampled_from(
+    [
+        *["a@example.com", "b.c+d@x-y.example", "e_f@g_h", "i@j--k.example", "l@xn--m.example"],
+        *["", "postmaster", '"n o"@example.com', "p@[192.0.2.1]", "@q.example:r@example.com"],
+        *[
+            ".s@example.com",
+            "t.@example.com",
+            "u..v@example.com",
+            "w@-x.example",
+            "y@z-.example",
+            "a@b.",
+            "c@d..e",
+            "f",
+            "g@",
+        ],
+        *[
+            f"{'h' * 308}@example.com",
+            f"{'i' * 309}@example.com",
+            "j@example.com>",
+            "k k@example.com",
+            "\xe9@example.com",
+        ],
+    ]
+)
+PARAMETERS = st.sampled_from(
+    [
+        "",
+        "",
+        " SIZE=60",
+        " SIZE=61",
+        " BODY=8BITMIME",
+        " BODY=7BIT",
+        " SIZE=5 BODY=8BITMIME",
+        " BODY=7BIT SIZE=5",
+        " SIZE=x",
+        *[" SIZE=1 SIZE=2", f" SIZE={'0' * 20}", f" SIZE={'0' * 21}", " FOO", " ", " body=8bitmime"],
+    ]
+)
+ENVELOPES = st.tuples(
+    st.builds("{}<{}>{}".format, st.sampled_from(["MAIL FROM:", "MAIL FROM:", "mail from:"]), ADDRESSES, PARAMETERS),
+    st.lists(st.builds("{}<{}>".format, st.sampled_from(["RCPT TO:", "RCPT TO:", "RCPT TO: "]), ADDRESSES), max_size=4),
+    st.sampled_from(["DATA", "DATA", "data", "RSET", "QUIT"]),
+).map(lambda parts: "".join(f"{line}\r\n" for line in (parts[0], *parts[1], parts[2])).encode("latin-1"))
+
+
+@given(
+    ENVELOPES,
+    st.sampled_from(
+        [b"", b"x\r\n.\r\n", b"x\r\n.\r\nNOOP\r\n", b"..x\r\n.\r\n", b"x\ny\r\n.\r\n", b"x" * 61 + b"\r\n.\r\n"]
+    ),
+    st.booleans(),
+    st.sampled_from([2048, 512, 100]),
+)
+def test_an_envelope_in_one_piece_means_what_its_lines_mean(
+    envelope: bytes, data: bytes, trusted: bool, line: int
+) -> None:
+    terms = Terms("mx.example.com", trusted=trusted, max_message=60, max_recipients=3, max_line=line)
+    lines = [b"EHLO x\r\n", *envelope.splitlines(keepends=True)]
+
+    together = transcript(b"EHLO x\r\n", envelope, data, b"NOOP\r\n", terms=terms)
+
+    assert together == transcript(b"EHLO x\r\n", envelope + data + b"NOOP\r\n", terms=terms)
+    assert together == transcript(*lines, data, b"NOOP\r\n", terms=terms)
+
+
+def test_the_lines_of_an_envelope_in_one_piece_are_counted() -> None:
+    session = ready()
+    before = session.heard
+
+    say(session, "MAIL FROM:<a@example.com>", "RCPT TO:<b@example.com>", "RCPT TO:<c@example.com>", "DATA")
+
+    assert session.heard == before + 4
 
 
 @given(st.lists(st.binary(max_size=30) | st.sampled_from([f"{line}\r\n".encode() for line in SESSION]), max_size=10))

@@ -7,7 +7,7 @@ say, written down with no care for speed.
 
 import re
 
-from smtpbridge.smtp.data import Block, Defects, End, EndFinder, canonical, stuff, unstuff
+from smtpbridge.smtp.data import Block, Defects, End, EndFinder, canonical, stuff, unstuff, whole
 from tests.fuzz.script import Script, read_script
 
 
@@ -24,6 +24,7 @@ def run(octets: bytes) -> None:
         return
     assert end is not None, "the end was not seen"
     assert body == expected
+    assert whole(wire) in (None, body)
     assert end == End(_reference_defects(body), wire[len(body) + 3 :])
     _write_anew(body, script)
 

@@ -10,8 +10,17 @@ matters by design what came together with STARTTLS).
 import re
 from dataclasses import dataclass, field
 
-from smtpbridge.smtp.data import Block
-from smtpbridge.smtp.events import Close, Event, MessageBegins, MessageDropped, MessageEnds, Terms, UpgradeTls
+from smtpbridge.smtp.data import Block, Defects
+from smtpbridge.smtp.events import (
+    Close,
+    Event,
+    MessageBegins,
+    MessageDropped,
+    MessageEnds,
+    MessageWhole,
+    Terms,
+    UpgradeTls,
+)
 from smtpbridge.smtp.replies import Reply, reply
 from smtpbridge.smtp.sasl import MAX_RESPONSE, LoginAttempt
 from smtpbridge.smtp.server import ServerSession, State
@@ -109,6 +118,10 @@ def _look(story: _Story, event: Event) -> None:
         case Block():
             story.body += len(event.octets)
             assert 0 < story.body <= terms.max_message
+        case MessageWhole():
+            assert story.body == 0, "what is whole has no beginning elsewhere"
+            assert 0 < len(event.octets) <= terms.max_message
+            story.body = -1
         case MessageEnds():
             assert story.body >= 0, "the end of no message"
             story.body = -1
@@ -174,7 +187,7 @@ def _verdict(story: _Story) -> Reply:
 
 def _joined(events: list[Event]) -> list[Event | bytes]:
     """
-    Return events with neighbouring blocks as one, since blocks are cut where the stream is.
+    Return events with neighbouring blocks as one, since blocks are cut where the stream is; whole data are one, too.
 
     How much of a message has been passed on before it was dropped, or before the session ended, depends on that, too.
     """
@@ -185,6 +198,8 @@ def _joined(events: list[Event]) -> list[Event | bytes]:
                 last = joined.pop() if joined and isinstance(joined[-1], bytes) else b""
                 assert isinstance(last, bytes)
                 joined.append(last + event.octets)
+            case MessageWhole():
+                joined += [event.octets, MessageEnds(Defects())]
             case MessageDropped() | Close():
                 if joined and isinstance(joined[-1], bytes):
                     joined.pop()
