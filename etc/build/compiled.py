@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # it gains little, and behaved differently.
 _ROOMS = {
     "mail": "addresses headers message parts trace",
-    "smtp": "capabilities client client_events commands data events lines paths replies server texts",
+    "smtp": "capabilities client client_events commands data envelope events lines paths replies server texts",
     "dialect": "bounds callback_data copies copy_fields infobip instructions jsontext layout options plan recipients "
     "sender sparkpost translate typed unsubscribe",
     "relay": "attempt bridge delivery histogram leases pool settlement tallies translation_tally upstream verdict",

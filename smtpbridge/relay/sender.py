@@ -517,18 +517,20 @@ class Sender(Protocol):
         gate, session, envelope = self._gate, self._session, self._envelope
         user = session.user
         message_id = gate.new_id()
+        until = gate.deadlines.now() + habits.verdict
+        # By position: eleven names cost twice as much as all the rest of it.
         message = Submission(
-            id=message_id,
-            envelope=envelope,
-            content=content,
-            eight_bit=self._eight_bit,
-            trace=self._trace(message_id),
-            subaccount=self._subaccount,
-            until=gate.deadlines.now() + habits.verdict,
-            defaults=self._defaults,
-            source=user or self.address,
-            queued=habits.queue,
-            traffic=gate.traffic,
+            message_id,
+            envelope,
+            content,
+            self._eight_bit,
+            self._trace(message_id),
+            self._subaccount,
+            until,
+            self._defaults,
+            user or self.address,
+            habits.queue,
+            gate.traffic,
         )
         gate.log.info(
             "id={id} received client={client} helo={helo} user={user} from=<{sender}> to=<{first}> nrcpt={recipients} "

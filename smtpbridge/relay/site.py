@@ -6,6 +6,7 @@ It counts sessions and knows who may relay.  `listener.Gate` makes a `sender.Sen
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 
 from twisted.internet.interfaces import IOpenSSLContextFactory
@@ -27,6 +28,9 @@ from smtpbridge.relay.tallies import ListenerTally
 from smtpbridge.relay.tally import Limit, Tally
 from smtpbridge.smtp.events import Terms
 from smtpbridge.smtp.replies import Reply
+
+# Of so many addresses is known whether they may relay without AUTH: a megabyte at most.
+_ADDRESSES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ class Site(Admission):
         self._messages = Rates(habits.max_messages_per_minute)
         self.logins = logins or Logins(deadlines, deferToThread, tally=self.tally)
         self._local = local
+        self._look_up()
 
     def renew(self, habits: Habits, accounts: Accounts, tls: IOpenSSLContextFactory | None) -> None:
         """
@@ -113,6 +118,7 @@ class Site(Admission):
         old, self.habits, self.accounts = self.habits, habits, accounts
         self.bound(habits.max_sessions, habits.max_sessions_per_address)
         self.tls = tls or self.tls
+        self._look_up()
         self.limits = _limits_of(habits)
         if old.max_connections_per_minute != habits.max_connections_per_minute:
             self._connections = Rates(habits.max_connections_per_minute)
@@ -133,9 +139,15 @@ class Site(Admission):
 
     def terms_for(self, address: str) -> Terms:
         """Return the conditions for a peer."""
-        trusted = (self._local and not address) or allowed(address, self.habits.allow)
+        terms = self._trusted if (self._local and not address) or self._allowed(address) else self.habits.terms
         judge = self.judge_for(address)
-        return replace(self.habits.terms, trusted=trusted, judge=judge) if trusted or judge else self.habits.terms
+        return replace(terms, judge=judge) if judge else terms
+
+    def _look_up(self) -> None:
+        """Prepare what every new session asks for: senders come again and again from a few addresses."""
+        habits = self.habits
+        self._trusted = replace(habits.terms, trusted=True)
+        self._allowed = lru_cache(maxsize=_ADDRESSES)(lambda address: allowed(address, habits.allow))
 
 
 def _limits_of(habits: Habits) -> dict[Reply, Limit]:

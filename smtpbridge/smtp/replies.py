@@ -97,7 +97,7 @@ class Reply:
             line = f"{self.code} {lead}{self.lines[0]}"
             if len(line) > MAX_LINE or not (line.isascii() and line.isprintable()):
                 line = printable(line)
-            return line.encode("ascii") + b"\r\n"
+            return f"{line}\r\n".encode()
         head = "".join(printable(f"{self.code}-{lead}{line}") + "\r\n" for line in self.lines[:-1])
         last = self.lines[-1] if self.lines else ""
         return (head + printable(f"{self.code} {lead}{last}") + "\r\n").encode("ascii")

@@ -30,6 +30,7 @@ What must not be known here: sockets, time, who the users are, what a message is
 
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
+from functools import lru_cache
 from typing import TypeAlias
 
 from smtpbridge.smtp import texts
@@ -118,7 +119,7 @@ class ServerSession:
         """Say the greeting, or refuse the whole session with it."""
         if refusal is not None:
             return self._leave(refusal, "refused at once")
-        self._say(reply(220, "", f"{self.terms.hostname} ESMTP smtpbridge"))
+        self._out.append(_greeting(self.terms.hostname))
         return []
 
     def receive(self, octets: bytes) -> list[Event]:
@@ -339,8 +340,7 @@ class ServerSession:
         assert isinstance(command, Hello)
         self._forget_transaction()
         self.peer_name, self.extended = command.name, command.extended
-        keywords = self._keywords() if command.extended else ()
-        self._say(Reply(250, "", (self.terms.hostname, *keywords)))
+        self._out.append(_welcome(self.terms.hostname, tuple(self._keywords()) if command.extended else ()))
 
     def _keywords(self) -> Sequence[str]:
         if self.terms.keywords is not None:
@@ -485,6 +485,17 @@ class ServerSession:
 
     def _quit(self, _: Command) -> None:
         self._events += self._leave(texts.BYE, "QUIT")
+
+
+# What is said to every peer; a process has a few listeners, each with a few sets of conditions.
+@lru_cache(maxsize=64)
+def _greeting(hostname: str) -> bytes:
+    return reply(220, "", f"{hostname} ESMTP smtpbridge").encode()
+
+
+@lru_cache(maxsize=64)
+def _welcome(hostname: str, keywords: tuple[str, ...]) -> bytes:
+    return Reply(250, "", (hostname, *keywords)).encode()
 
 
 Step: TypeAlias = Callable[[ServerSession, Command], None]
