@@ -111,10 +111,6 @@ class Resends:
 
     def ask(self, message: Submission, tell: Tell, new: Callable[[], None]) -> None:
         """Have `tell` hear the answer to the twin of `message`, now or later; call `new` when it has none."""
-        if not self._seen and not self._from_before:
-            # Nothing is remembered.
-            new()
-            return
         now = self._keeper.epoch()
         self._forget_old(now)
         before = self._from_before > now
