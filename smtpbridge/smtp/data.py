@@ -18,7 +18,7 @@ Those are reported with `End`, never earlier: whoever stops reading in
 the middle of the data takes the rest of the body for commands.
 
 `whole` is the short way for what most messages are: data that come in one piece and
-have no such defect and no dot that begins a line.  A test holds it equal to `EndFinder`.
+have no such defect and few dots that begin a line.  A test holds it equal to `EndFinder`.
 
 `canonical` rewrites such data: dots are taken off where the sender's lines
 began (RFC 5321, 4.5.2), every lone LF becomes a line end, a CR before a line end is part
@@ -41,6 +41,9 @@ _STARTS_OF_END = tuple(_END[:length] for length in range(len(_END) - 1, 0, -1))
 _JOINTS = (b"\r\r\n.", b"\r\n.", b"\r\r\n", b"\r\n", b"\n", b"\r\r", b"\r")
 _LINE_ENDS = re.compile(rb"\r?\r\n|\n")
 _STRAY = re.compile(rb"\r(?!\n)")
+_DOT = ord(".")
+# Dots that begin lines, one by one; more are counted at once.
+_MOST_LOOKS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +81,19 @@ def whole(octets: bytes) -> bytes | None:
     """
     Return the data of a message that `octets` are from the first to the last, the final dot taken off.
 
-    `None` says that they are not, or have a defect or a dot that begins a line; then an `EndFinder` is to look at them.
+    `None` says that they are not, or have a defect, or many dots; then an `EndFinder` is to look at them.
     """
     end = len(octets) - len(_END)
-    if octets.find(b"\r\n.") != end or not octets.endswith(_END) or octets.startswith(b".") or b"\0" in octets:
+    if not octets.endswith(_END) or octets.startswith(b".") or b"\0" in octets:
         return None
+    dot = octets.find(b"\r\n.")
+    looks = 0
+    while dot != end:
+        # The next octet tells a doubled dot from the end of the data, and from a defect.
+        if looks == _MOST_LOOKS or octets[dot + 3] != _DOT:
+            return None
+        looks += 1
+        dot = octets.find(b"\r\n.", dot + 4)
     data = octets[: end + 2]
     return None if _has_bare_line_end(data) else data
 

@@ -109,13 +109,32 @@ def test_the_finder_agrees_with_reading_line_by_line(body: bytes, more: bytes) -
 
 
 @given(BODIES, st.sampled_from([b"", b"\r\n"]), st.sampled_from([b".\r\n", b"", b".\r\nQUIT\r\n"]))
-def test_data_are_whole_if_they_are_sound_and_no_line_begins_with_a_dot(body: bytes, end: bytes, dot: bytes) -> None:
+def test_data_are_whole_if_they_are_sound_and_their_first_line_begins_without_a_dot(
+    body: bytes, end: bytes, dot: bytes
+) -> None:
     wire = body + end + dot
     found = by_lines(wire)
-    easy = found is not None and found[1:] == (Defects(), b"") and b"\r\n." not in b"\r\n" + found[0]
+    easy = found is not None and found[1:] == (Defects(), b"") and not found[0].startswith(b".")
 
     # An empty message has a line that begins with a dot: its last one.
     assert whole(wire) == (found[0] if found is not None and easy and found[0] else None)
+
+
+@pytest.mark.parametrize(
+    ("data", "sound"),
+    [
+        (b"a\r\n..b\r\n", True),
+        (b"a\r\n..\r\n", True),
+        (b"a\r\n...\r\n..\r\n", True),
+        (b"a\r\n.b\r\n", False),
+        (b"a\r\n..b\r\n.c\r\n", False),
+        (b"a\r\n.\r\nb\r\n", False),
+        (b"a\r\n" + b"..b\r\n" * 100, True),
+        (b"a\r\n" + b"..b\r\n" * 101, False),
+    ],
+)
+def test_doubled_dots_are_looked_at_one_by_one_as_long_as_they_are_few(data: bytes, sound: bool) -> None:
+    assert whole(data + b".\r\n") == (data if sound else None)
 
 
 @given(BODIES, st.data())
