@@ -11,12 +11,13 @@ What must not be known here: the clock and chance; both come in.
 
 CHANCE_FOR_TRANSMISSION = 2
 CHANCE_FOR_MESSAGE = 6
-_BITS = 11  # what the microseconds since the epoch leave below 2^63 until the year 2112
+BITS = 11
+"""What the microseconds since the epoch leave below 2^63 until the year 2112: they stand above so many random bits."""
 
 
 def transmission_id(at: float, chance: bytes) -> int:
     """Return the id that the copies of a message share; `chance` is two random octets."""
-    return int(at * 1_000_000) << _BITS | int.from_bytes(chance, "big") & (1 << _BITS) - 1
+    return int(at * 1_000_000) << BITS | int.from_bytes(chance, "big") & (1 << BITS) - 1
 
 
 def message_id(at: float, chance: bytes) -> str:

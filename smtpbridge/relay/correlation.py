@@ -41,7 +41,7 @@ from smtpbridge.dialect.sparkpost_ids import (
     queue_id,
     transmission_id,
 )
-from smtpbridge.dialect.token import OCTETS, TEXT_LENGTH, Tokens
+from smtpbridge.dialect.token import CHANCE, TEXT_LENGTH, Tokens, token_of
 from smtpbridge.relay.ledger_keeper import LedgerKeeper, Then
 from smtpbridge.relay.verdict import Outcome, Refused, final_refusal
 from smtpbridge.smtp.replies import Reply, reply
@@ -83,7 +83,7 @@ class Correlation:
 
     def new_token(self) -> tuple[bytes, str]:
         """Return a token that no other message has, and its text."""
-        token = self._chance(OCTETS)
+        token = token_of(self.epoch(), self._chance(CHANCE))
         return token, self._tokens.write(token)
 
     def enter(

@@ -2,8 +2,9 @@
 What is in the database of a ledger.
 
 Whatever grows with the number of messages is appended: rows are numbered in the order of their coming, so what comes
-together and goes together lies together.  Only the two keys by which things are looked up, the token of an entry and
-the id of an event, are in no order; each is an index of its own that holds nothing else.
+together and goes together lies together.  The two keys by which things are looked up, the token of an entry and the id
+of an event, are an index each that holds nothing else.  Tokens, and the ids of injections, which are most events, begin
+with the time; a key in no order is a page of its own that is written for it, and written again into the database.
 
 What is short and scanned (event) lies apart from what is long and fetched by its row (payload).  A delivery says in
 which batch an event is for a target; 0 is none.  How it stands is said once, in the row of its batch.

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpbridge.dialect.injections import injections
+from smtpbridge.dialect.injections import injection_id, injections
 from smtpbridge.dialect.number import Number
 from smtpbridge.dialect.sent import MOST_TRANSMISSION_ID, Copy, Shared, sent_of, written_metadata
 from smtpbridge.dialect.sparkpost_event import Account
@@ -66,3 +66,16 @@ def test_the_same_message_has_the_same_injections() -> None:
     one, again = (injections(Shared(**asdict(MESSAGE)), "{}", 1, 0, 1.0, copies, Account()) for _ in range(2))
 
     assert one == again
+
+
+def test_ids_of_injections_are_those_of_sparkpost_and_come_in_the_order_of_time() -> None:
+    second = 1_000_000 << 11
+    ids = [
+        int(injection_id(1_780_000_000 * second + number * second // 10, "0001f2a46b5e93c7d810"))
+        for number in range(50)
+    ]
+
+    assert ids == sorted(ids)
+    assert len(set(ids)) == len(ids)
+    assert all(0 <= one < 1 << 63 for one in ids)
+    assert int(injection_id(MOST_TRANSMISSION_ID, "")) < 1 << 63

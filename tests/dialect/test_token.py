@@ -6,7 +6,7 @@ from hashlib import blake2s
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpbridge.dialect.token import OCTETS, Tokens, inbox_path
+from smtpbridge.dialect.token import CHANCE, OCTETS, Tokens, inbox_path, token_of
 
 TOKENS = Tokens(b"a secret of the operator")
 
@@ -50,3 +50,19 @@ def test_whoever_knows_the_path_of_the_inbox_cannot_make_tokens() -> None:
         assert Tokens(secret).read(urlsafe_b64encode(token + code).decode()) is None
         assert Tokens(secret).read(Tokens(guess).write(token)) is None
     assert path != inbox_path(b"another secret")
+
+
+def test_tokens_grow_with_time_and_their_texts_do_not_show_it() -> None:
+    moments = [1_780_000_000 + at / 10 for at in range(100)]
+    tokens = [token_of(at, bytes([number]) * CHANCE) for number, at in enumerate(moments)]
+
+    assert tokens == sorted(tokens)
+    assert len({token[:4] for token in tokens}) > 90
+    assert all(len(token) == OCTETS for token in tokens)
+    # Of octets by chance few are alike.
+    assert len({TOKENS.write(token)[:4] for token in tokens}) > 90
+    assert len({TOKENS.write(token_of(moments[0], bytes([number]) * CHANCE))[:4] for number in range(100)}) > 90
+
+
+def test_the_time_in_a_token_goes_round() -> None:
+    assert len(token_of(2.0**40, bytes(CHANCE))) == OCTETS

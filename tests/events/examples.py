@@ -1,5 +1,6 @@
 """A message as the tests of events know it."""
 
+from smtpbridge.dialect.injections import injection_id
 from smtpbridge.dialect.number import Number
 from smtpbridge.dialect.sent import Sent
 from smtpbridge.dialect.sparkpost_event import Account, Event, EventType, event
@@ -24,4 +25,7 @@ SENT = Sent(
 def injection(sent: Sent, account: Account) -> Event:
     """Return an injection as any other event is made; `injections` writes the same."""
     key = f"injection\0{sent.transmission_id}\0{sent.message_id}"
-    return event(EventType.INJECTION, key, sent.injected_at, sent, "", account, {})
+    found = event(EventType.INJECTION, key, sent.injected_at, sent, "", account, {})
+    # Its id begins with the time.
+    found.fields["event_id"] = injection_id(sent.transmission_id, sent.message_id)
+    return found
