@@ -30,7 +30,7 @@ from smtpbridge.values import value
 _LONGEST_TOKEN = 997
 # Lines are kept shorter than they must be, so that a relay behind us can add to them.
 _LINE = 900
-_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},:]|[^\[\]{},:"]++')
+_TOKEN = re.compile(r'"[^"\\]*+(?>(?:\\.[^"\\]*+)*)"|[\[\]{},:]|[^\[\]{},:"]++')
 _NOT_BEFORE_A_CLOSING_QUOTE = "\\[,:{"
 
 

@@ -21,7 +21,7 @@ _MOST_OF_CC = 1 << 18
 # The pieces of an address list (RFC 5322, 3.4), each taken at once, so that a list is read in linear time: quoted
 # string, comment (the inner ones of nested comments come one by one), angle address, separator, anything else.
 _PIECE = re.compile(
-    r'(?P<quoted>"(?:[^"\\]|\\.?)*+"?)|\((?:[^()\\]|\\.?)*+\)?|\)|<(?P<angle>[^<>]*)>?|>|(?P<end>[,;:])|'
+    r'(?P<quoted>"(?>(?:[^"\\]|\\.?)*)"?)|\((?>(?:[^()\\]|\\.?)*)\)?|\)|<(?P<angle>[^<>]*)>?|>|(?P<end>[,;:])|'
     r'(?P<bare>[^"(),:;<>]+)',
     re.DOTALL,
 )

@@ -23,10 +23,12 @@ from enum import Enum, auto
 
 _PREFIX = b"data-msys-"
 # A quote counts only behind an equals sign; a `<` outside of quotes ends nothing and begins another tag.
-_REST_OF_TAG = rb"((?:[^<>\"'=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+|[\"'])*+)>"
+# Before 3.11.5 a group that is repeated possessively goes on behind the half of it that was found last
+# (python/cpython#106052): `(?>...)` stands for `(...)*+`.
+_REST_OF_TAG = rb"((?>(?:[^<>\"'=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?|[\"'])*))>"
 _TAG = re.compile(rb"<([A-Za-z][^\s/<>]*+)" + _REST_OF_TAG)
 _LINK = re.compile(rb"<[Aa](?=[\s/])" + _REST_OF_TAG)
-_ATTRIBUTE = re.compile(rb"[\s/]*+([^\s/>=][^\s/>=]*+)(?:\s*+=\s*+(\"[^\"]*+\"|'[^']*+'|[^\s>]*+))?+")
+_ATTRIBUTE = re.compile(rb"[\s/]*+([^\s/>=][^\s/>=]*+)(?:\s*+=\s*+(\"[^\"]*+\"|'[^']*+'|[^\s>]*+))?")
 _MARKER = re.compile(rb"\[\[\s*(data-msys-[a-z]*)[^\[\]]{0,500}\]\]", re.IGNORECASE)
 _OPT_OUT = b" clicktracking=off"
 _LONG_LINE = re.compile(rb"[^\r\n]{999,}")

@@ -90,27 +90,29 @@ _REASONS = {
     "Invalid \\uXXXX escape": "unknown escape",
 }
 
-_COMMENT = r"/\*(?:[^*]++|\*(?!/))*+\*/|//[^\n]*+"
-_SKIP = rf"(?:[ \t\n\v\f\r]++|{_COMMENT})*+"  # what means nothing between tokens
+# Nothing here is to be given back.  A group that is repeated says so by `(?>...)`, because before 3.11.5 Python goes on
+# behind the half of a `(...)*+` that it had found last (python/cpython#106052).
+_COMMENT = r"/\*(?>(?:[^*]++|\*(?!/))*)\*/|//[^\n]*+"
+_SKIP = rf"(?>(?:[ \t\n\v\f\r]++|{_COMMENT})*)"  # what means nothing between tokens
 # What commas and brackets count for nothing in.  Where the end is missing nobody reads on, and looking for it from each
 # beginning would cost the square of the length.
 _OPAQUE = re.compile(
-    r"""\"(?:[^"\\]++|\\.)*+"?+|'(?:[^'\\]++|\\.)*+'?+|/\*(?:[^*]++|\*(?!/))*+(?:\*/)?+|//[^\n]*+""", re.DOTALL
+    r"""\"(?>(?:[^"\\]++|\\.)*)"?+|'(?>(?:[^'\\]++|\\.)*)'?+|/\*(?>(?:[^*]++|\*(?!/))*)(?:\*/)?|//[^\n]*+""", re.DOTALL
 )
 _ODDITY = re.compile(
     rf"""
-    (?:  # what is strict JSON already
+    (?>(?:  # what is strict JSON already
         [ \t\n\r:\]}}]++
-      | "(?:[^"\\]++|\\.)*+"?+
-      | -?(?:[1-9][0-9]*+|0(?![0-9]))(?:[.eE][0-9.eE+-]*+)?+
+      | "(?>(?:[^"\\]++|\\.)*)"?+
+      | -?(?:[1-9][0-9]*+|0(?![0-9]))(?:[.eE][0-9.eE+-]*+)?
       | ,(?:(?![ \t\n\v\f\r/\]}}])|(?!{_SKIP}[\]}}]))
-      | [\[{{](?:{_SKIP},)?+  # the comma is an error and must stay one
+      | [\[{{](?:{_SKIP},)?  # the comma is an error and must stay one
       | (?:true|false|null)(?![\w.])
-    )*+
+    )*)
     (?:
         ((?:[\v\f]|{_COMMENT}){_SKIP})
-      | ('[^'"\\]*+'(?:[ ,]*+'[^'"\\]*+')*+)  # several at once: a mebibyte of them is as many steps less
-      | ('(?:[^'\\]++|\\.)*+')
+      | ('[^'"\\]*+'(?>(?:[ ,]*+'[^'"\\]*+')*))  # several at once: a mebibyte of them is as many steps less
+      | ('(?>(?:[^'\\]++|\\.)*)')
       | (,)
       | ((?i:true|false|null)(?![\w.]))
       | (-?0+)(?=[0-9])

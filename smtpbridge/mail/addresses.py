@@ -46,10 +46,10 @@ _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 # RFC 5321, 4.1.3; no other tag than IPv6 was ever registered.
 _LITERAL = re.compile(r"\[(?:([0-9.]+)|IPv6:([0-9A-Fa-f:.]+))\]", re.IGNORECASE)
 
-_QUOTED = r'"(?:[^"\\]++|\\.)*+"'
+_QUOTED = r'"(?>(?:[^"\\]++|\\.)*)"'
 _QUOTED_STRING = re.compile(_QUOTED, re.DOTALL)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
-_NAMED = re.compile(rf'((?:[^"<\\]++|{_QUOTED}|\\.)*+)<(.*)>', re.DOTALL)
+_NAMED = re.compile(rf'((?>(?:[^"<\\]++|{_QUOTED}|\\.)*))<(.*)>', re.DOTALL)
 _ATOMS = re.compile(rf"{_ATOM}(?: {_ATOM})*")
 _PRINTABLE = re.compile(r"[ -~]+")
 _TO_ESCAPE = re.compile(r'(["\\])')
@@ -62,7 +62,7 @@ _ANOTHER = re.compile(r"[^@]*@[^@,; ]+[,; ]")
 
 # One member of an address list, up to the comma, or the colon or semicolon of a group (RFC 5322, 3.4).
 _MEMBER = re.compile(
-    rf'((?:[^"<\[,;:\\]++|{_QUOTED}|<(?:[^<>"]++|{_QUOTED})*+>|\[[^\[\]]*+\]|\\.|[<\[\\])*+)[,;:]?', re.DOTALL
+    rf'((?>(?:[^"<\[,;:\\]++|{_QUOTED}|<(?>(?:[^<>"]++|{_QUOTED})*)>|\[[^\[\]]*+\]|\\.|[<\[\\])*))[,;:]?', re.DOTALL
 )
 _OUTSIDE_COMMENT = re.compile(rf'[^"(\\]++|{_QUOTED}|\\.|.', re.DOTALL)
 _INSIDE_COMMENT = re.compile(r"[^()\\]++|\\.|.", re.DOTALL)

@@ -34,7 +34,7 @@ from smtpbridge.values import value
 
 # RFC 5322, 3.6.8: printable ASCII but the colon; 4.5.3 (obsolete syntax) lets white space stand before the colon.
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
-_NAMES = re.compile(rb"[!-9;-~]+(?:\n[!-9;-~]+)*+")
+_NAMES = re.compile(rb"[!-9;-~]+(?>(?:\n[!-9;-~]+)*)")
 # RFC 5322, 2.2.3: a line end before white space is a fold, inside a field.
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
 # A line that goes on with the one before it, or is empty.

@@ -35,7 +35,7 @@ _MOST_STEPS = 4_000
 _DEEPEST = 16
 
 _TYPE = re.compile(rb"\s*([^\s;/()<>@,:\\\"\[\]?=]+/[^\s;/()<>@,:\\\"\[\]?=]+)")
-_PARAMETER = re.compile(rb";\s*([^\s;=\"]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*+)\"|([^\s;\"]*))", re.DOTALL)
+_PARAMETER = re.compile(rb";\s*([^\s;=\"]+)\s*=\s*(?:\"((?>(?:[^\"\\]|\\.)*))\"|([^\s;\"]*))", re.DOTALL)
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 # RFC 2046, 5.1.1: blanks may stand behind a boundary.  No delimiter line in use comes near this length.
 _REST_OF_DELIMITER = re.compile(rb"(--)?[ \t]*(?:\r\n|\Z)")
