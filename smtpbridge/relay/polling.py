@@ -11,7 +11,7 @@ nobody here asks for it: a log line of ours says itself whom it is about.
 So one method of the reactor is replaced by one that goes straight to `doRead` where a
 socket can be read and nothing else is the matter, which is nearly always. Whatever else there is
 (room to write, an end, an error, an exception) goes Twisted's own way, and so does any reactor
-other than the one on epoll(7).
+other than the one on epoll(7), or one whose insides have other names.
 """
 
 import errno
@@ -27,9 +27,12 @@ def shorten(reactor: object) -> bool:
     if type(reactor) is not EPollReactor:
         return False
     inner: Any = reactor
-    poll, selectables = inner._poller.poll, inner._selectables
-    any_way, disconnect = inner._doReadOrWrite, inner._disconnectSelectable
-    readable = inner._POLL_IN
+    try:
+        poll, selectables = inner._poller.poll, inner._selectables
+        any_way, disconnect = inner._doReadOrWrite, inner._disconnectSelectable
+        readable = inner._POLL_IN
+    except AttributeError:
+        return False  # another Twisted names them otherwise
 
     def iterate(timeout: float | None) -> None:
         try:

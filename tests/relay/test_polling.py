@@ -141,5 +141,13 @@ def test_a_timer_is_waited_for_no_longer_than_asked(reactor: Any) -> None:
     assert reader.octets == [b"x"]
 
 
-def test_other_reactors_stay_as_they_are() -> None:
+def test_other_reactors_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not shorten(Clock())
+
+    monkeypatch.delattr(EPollReactor, "_POLL_IN")
+    other = EPollReactor()
+    assert not shorten(other)
+    assert "doIteration" not in vars(other)
+    other._poller.close()
+    for waker in other._internalReaders:
+        waker.connectionLost(Failure(ConnectionDone()))
