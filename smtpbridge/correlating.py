@@ -11,6 +11,7 @@ from typing import Any
 
 from smtpbridge.dialect.audience import Listening
 from smtpbridge.dialect.token import OCTETS, Tokens
+from smtpbridge.relay.chance import Chance
 from smtpbridge.relay.correlation import Correlation
 from smtpbridge.relay.deadlines import Deadlines
 from smtpbridge.relay.ledger_keeper import LedgerKeeper
@@ -39,7 +40,7 @@ def correlation_for(
         said.options,
         listening_of(said),
         epoch,
-        os.urandom,
+        Chance(os.urandom),
         id_in_reply=said.message_id_in_reply,
     )
 
