@@ -17,7 +17,7 @@ from smtpbridge.mail.headers import count_fields, end_of_header
 from smtpbridge.relay.budget import Budget
 from smtpbridge.relay.content import Content
 from smtpbridge.relay.spool import HeaderTooLong, NoSpace, Spool
-from smtpbridge.smtp.data import Block, Defects, End, EndFinder, stuff
+from smtpbridge.smtp.data import Block, Defects, End, EndFinder, stuff, unstuff
 from smtpbridge.smtp.replies import Reply, reply
 from smtpbridge.smtp.texts import TOO_BIG
 
@@ -49,7 +49,7 @@ def taken(
     data: bytes, budget: Budget, *, threshold: int, max_header: int, max_fields: int = MAX_FIELDS
 ) -> Content | Reply | None:
     """
-    Return the content of data in wire form without defect and without a dot that begins a line, or the refusal.
+    Return the content of data in wire form without defect, or the refusal.
 
     `None` says that memory has no room for them: then a spool is to keep them.  Sizes are in octets.
     """
@@ -59,7 +59,7 @@ def taken(
     length, start = end_of_header(data)
     if length > max_header:
         return long_header(max_header)
-    header = data[:length]
+    header = unstuff(data[:length])
     if length > max_fields * _SHORTEST_FIELD and count_fields(header) > max_fields:
         return many_fields(max_fields)
     budget.memory += size

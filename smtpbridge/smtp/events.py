@@ -72,7 +72,7 @@ class MessageEnds:
 
 @value
 class MessageWhole:
-    """The data have come in one piece, without defect and without a dot that begins a line; answer with `conclude`."""
+    """The data, in wire form, have come in one piece and without defect; answer with `conclude`."""
 
     octets: bytes
 

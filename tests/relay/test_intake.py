@@ -28,9 +28,9 @@ def taken_in(
 
 
 @given(
-    st.lists(st.sampled_from([b"A: b\r\n", b" c\r\n", b"\r\n", b"a.b", b"c", b"From x\r\n", b":"]), min_size=1).map(
-        b"".join
-    ),
+    st.lists(
+        st.sampled_from([b"A: b\r\n", b" c\r\n", b"\r\n", b"a.b", b"c", b"From x\r\n", b":", b"\r\n..d"]), min_size=1
+    ).map(b"".join),
     st.sampled_from([1 << 20, 20]),
     st.sampled_from([1 << 20, 12]),
     st.sampled_from([1000, 2]),
@@ -62,6 +62,16 @@ def test_data_in_one_piece_are_taken_as_if_they_had_been_spooled(
         assert held == 0
     if isinstance(expected, Content):
         expected.close()
+
+
+def test_doubled_dots_are_taken_off_in_the_header_and_left_in_the_body() -> None:
+    data = b"A: b\r\n..c: d\r\n e\r\n\r\n..body\r\n...\r\n"
+    found = taken(data, Budget(), threshold=1 << 20, max_header=1 << 20)
+
+    assert isinstance(found, Content)
+    assert found.header == b"A: b\r\n.c: d\r\n e\r\n"
+    assert found.in_memory == b"..body\r\n...\r\n"
+    found.close()
 
 
 @pytest.mark.parametrize("threshold", [0, 1 << 20])
