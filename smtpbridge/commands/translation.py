@@ -30,9 +30,9 @@ from smtpbridge.mail.headers import HeaderBlock, end_of_header, unfold
 from smtpbridge.mail.message import Envelope
 from smtpbridge.mail.trace import Trace, rfc5322_date
 from smtpbridge.mail.words import without_words
+from smtpbridge.relay.content import Content
 from smtpbridge.relay.ids import message_ids
 from smtpbridge.relay.intake import content_of
-from smtpbridge.relay.spool import Content
 from smtpbridge.settings.values import LineEndings, Listener
 from smtpbridge.smtp import texts
 from smtpbridge.smtp.data import unstuff

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from smtpbridge.mail.report import Report, Undelivered, body_of, header_of
 from smtpbridge.mail.trace import rfc5322_date
-from smtpbridge.relay.spool import Content
+from smtpbridge.relay.content import Content
 from smtpbridge.relay.verdict import Refused
 from smtpbridge.smtp.data import stuff
 from smtpbridge.smtp.replies import Reply

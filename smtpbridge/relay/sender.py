@@ -33,13 +33,14 @@ from smtpbridge.mail.message import Envelope
 from smtpbridge.mail.trace import Trace, rfc5322_date
 from smtpbridge.relay.admission import STOPPING, TOO_MANY_FROM_YOU, TOO_MANY_SESSIONS
 from smtpbridge.relay.auth import read_user_name
+from smtpbridge.relay.content import CHUNK, Content
 from smtpbridge.relay.deadlines import NEVER, paced
 from smtpbridge.relay.delivery import Delivery
 from smtpbridge.relay.intake import sealed, taken
 from smtpbridge.relay.logins import Accepted, Claim, Outcome, PutOff, Refused
 from smtpbridge.relay.pace import TOO_MANY_CONNECTIONS, TOO_MANY_MESSAGES, Pace
 from smtpbridge.relay.site import Habits, Site
-from smtpbridge.relay.spool import CHUNK, Content, Spool
+from smtpbridge.relay.spool import Spool
 from smtpbridge.relay.submission import Submission
 from smtpbridge.relay.tallies import NO_UPSTREAM
 from smtpbridge.relay.tally import Limit

@@ -24,8 +24,7 @@ from collections.abc import Callable, Iterator
 from smtpbridge.errors import SmtpbridgeError
 from smtpbridge.mail.headers import end_of_header
 from smtpbridge.relay.budget import Budget
-from smtpbridge.relay.content import CHUNK as CHUNK
-from smtpbridge.relay.content import Content as Content
+from smtpbridge.relay.content import CHUNK, Content
 from smtpbridge.smtp.data import Defects, canonical, unstuff
 
 # So many small blocks are joined: each costs some fifty octets beside its own, and an octet may come alone.

@@ -6,7 +6,7 @@ from typing import Protocol
 from smtpbridge.dialect.policy import UNSAID, Defaults
 from smtpbridge.mail.message import Envelope
 from smtpbridge.mail.trace import Trace
-from smtpbridge.relay.spool import Content
+from smtpbridge.relay.content import Content
 from smtpbridge.relay.tallies import ListenerTally
 from smtpbridge.values import value
 

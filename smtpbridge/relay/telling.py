@@ -12,12 +12,12 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
+from smtpbridge.relay.content import Content
 from smtpbridge.relay.correlation import Correlation
 from smtpbridge.relay.fate import fate_of
 from smtpbridge.relay.keeper import Keeper
 from smtpbridge.relay.reports import Reporter
 from smtpbridge.relay.schedule import Schedule
-from smtpbridge.relay.spool import Content
 from smtpbridge.relay.verdict import Outcome, Refused, Stage
 from smtpbridge.store.values import Attempt as Noted
 from smtpbridge.store.values import Kept, Parcel

@@ -34,9 +34,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from smtpbridge.relay.content import CHUNK
 from smtpbridge.relay.deadlines import NEVER, Deadlines
 from smtpbridge.relay.onlooker import Onlooker
-from smtpbridge.relay.spool import CHUNK
 from smtpbridge.relay.submission import Sendable
 from smtpbridge.relay.tally import Limit
 from smtpbridge.relay.tls_words import loss

@@ -44,7 +44,7 @@ class Copy:
 
 @value
 class Entry:
-    """A message: `token` is 16 random octets that no other has, `common` what holds for all its copies."""
+    """A message: `token` is 16 octets that no other has, later ones greater; `common` holds for all its copies."""
 
     token: bytes
     at: float

@@ -22,8 +22,6 @@ from smtpbridge.errors import SmtpbridgeError
 
 # Twenty times less at this level already.
 _QUICKLY = 1
-# One octet says which door; no configuration has a fraction of it.
-MOST_DOORS = 256
 
 
 class Nonsense(SmtpbridgeError):

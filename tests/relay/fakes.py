@@ -18,7 +18,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-from smtpbridge.relay.spool import Content, Spool
+from smtpbridge.relay.content import Content
+from smtpbridge.relay.spool import Spool
 from smtpbridge.relay.tally import Limit
 from smtpbridge.relay.upstream import UpstreamConnection
 from smtpbridge.smtp.client import Concluded

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpbridge.dialect.plan import Kept, New, Piece
-from smtpbridge.relay.spool import CHUNK, Content, Spool
+from smtpbridge.relay.content import CHUNK, Content
+from smtpbridge.relay.spool import Spool
 from smtpbridge.smtp.data import Defects
 from tests.relay.world import RelayCase
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
+from smtpbridge.relay.content import CHUNK, Content
 from smtpbridge.relay.deadlines import Deadlines
-from smtpbridge.relay.spool import CHUNK, Content
 from smtpbridge.relay.tally import Limit
 from smtpbridge.relay.upstream import Letter, Patience, UpstreamConnection
 from smtpbridge.smtp.client import ClientSession, Concluded, Phase, State

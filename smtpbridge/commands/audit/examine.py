@@ -23,8 +23,8 @@ from smtpbridge.mail.addresses import first_address
 from smtpbridge.mail.headers import HeaderBlock, end_of_header, unfold
 from smtpbridge.mail.message import Envelope
 from smtpbridge.mail.trace import Trace
+from smtpbridge.relay.content import Content
 from smtpbridge.relay.intake import content_of
-from smtpbridge.relay.spool import Content
 from smtpbridge.settings.values import LineEndings, Listener
 from smtpbridge.smtp import texts
 from smtpbridge.smtp.paths import BadPath, read_path
